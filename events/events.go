@@ -9,7 +9,7 @@ package events
 
 import "time"
 
-// Topics of the house, by what they carry.
+// The topics, by what they carry.
 const (
 	TopicPickUps     = "pick_ups"
 	TopicDropOffs    = "drop_offs"
@@ -27,21 +27,28 @@ const (
 	TypeFeatures   = "dev.tripcast.features.ready.v1"
 	TypePrediction = "dev.tripcast.prediction.made.v1"
 	TypeLabel      = "dev.tripcast.label.ready.v1"
+	TypeLearned    = "dev.tripcast.label.learned.v1"
 
 	// TypeKafka is what a KafkaSource makes of a record without CloudEvent
 	// headers, as Materialize writes them where sink headers are switched off.
 	TypeKafka = "dev.knative.kafka.event"
 )
 
-// CloudEvent sources: one per topic, so that (source, id) is unique while every
-// id is simply the trip's.
+// CloudEvent sources: one per kind of event, so that (source, id) is unique
+// while every id is simply the trip's.
 const (
 	SourcePickUps     = "/tripcast/pick_ups"
 	SourceDropOffs    = "/tripcast/drop_offs"
 	SourceFeatures    = "/tripcast/features"
 	SourcePredictions = "/tripcast/predictions"
 	SourceLabels      = "/tripcast/labels"
+	SourceLearn       = "/tripcast/learn"
 )
+
+// Topics returns the topics of the house in the order in which a trip meets them.
+func Topics() []string {
+	return []string{TopicPickUps, TopicFeatures, TopicPredictions, TopicDropOffs, TopicLabels, TopicDeadLetters}
+}
 
 // PickUp is a trip as it is known at its start.
 type PickUp struct {
@@ -87,4 +94,12 @@ type Label struct {
 	TripID    string             `json:"trip_id"`
 	Features  map[string]float64 `json:"features"`
 	DurationS float64            `json:"duration_s"` // seconds, above 0 and at most MaxDurationS
+}
+
+// Learned is what learn answers to a label: every model and the version that
+// has learned it. It travels as an HTTP response and is on no topic.
+type Learned struct {
+	TripID    string            `json:"trip_id"`
+	Versions  map[string]uint64 `json:"versions"`
+	Duplicate map[string]bool   `json:"duplicate,omitempty"` // models that had learned this trip before
 }
