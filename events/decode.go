@@ -305,12 +305,12 @@ func parseTime(field, s string) (time.Time, error) {
 // column: a string of the time since the epoch. Its manual says milliseconds
 // and shows seconds; between 2000 and 2100 the two ranges are far apart.
 func parseSinkTime(field, s string) (time.Time, error) {
-	if strings.ContainsAny(s, "-:") || s == "" {
+	if s == "" || strings.Trim(s, "0123456789.") != "" {
 		return parseTime(field, s)
 	}
 	epoch, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsNaN(epoch) || math.Abs(epoch) > 1e14 {
-		return time.Time{}, invalid(field, "%q is neither an RFC 3339 time nor milliseconds since 1970", s)
+	if err != nil || epoch > 1e14 {
+		return time.Time{}, invalid(field, "%q is neither an RFC 3339 time nor one since 1970", s)
 	}
 	millis := epoch
 	if epoch < 1e11 {
