@@ -1,0 +1,208 @@
+package online
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// What a catalogue is held to.
+const (
+	MaxCatalogueBytes = 1 << 20
+	MaxModels         = 512 // in a catalogue
+	MaxFeatures       = 512 // of a model
+)
+
+var (
+	modelName   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+	featureName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,127}$`)
+)
+
+// SpecError is one mistake in a catalogue. ParseCatalogue returns all of them,
+// joined, in the order of their lines.
+type SpecError struct {
+	Line   int    // of the YAML, from 1; 0 where it is the whole
+	Path   string // such as models[1].model.LinearRegression.lr
+	Reason string
+}
+
+func (e *SpecError) Error() string {
+	if e.Line == 0 {
+		return e.Path + ": " + e.Reason
+	}
+	return fmt.Sprintf("line %d: %s: %s", e.Line, e.Path, e.Reason)
+}
+
+// Catalogue is a list of models as data.
+type Catalogue struct {
+	Champion string // the model whose prediction is served
+	Models   []Spec // in the order of the file
+}
+
+// Spec is a pipeline as data, checked when it was parsed. It does not change.
+type Spec struct {
+	Name     string
+	Features []string // in the order of the vector
+	Seed     uint64
+
+	kinds        Kinds
+	transformers []step
+	model        step
+	canonical    []byte
+}
+
+type step struct {
+	kind   string
+	path   string
+	params *yaml.Node // a mapping, or nil
+	node   *yaml.Node
+}
+
+// ParseCatalogue reads a catalogue in YAML or in the JSON that Catalogue
+// encodes to. The error joins a *SpecError for every mistake.
+func ParseCatalogue(data []byte, kinds Kinds) (*Catalogue, error) {
+	if len(data) > MaxCatalogueBytes {
+		return nil, &SpecError{Path: "catalogue", Reason: fmt.Sprintf("%d bytes are more than %d", len(data), MaxCatalogueBytes)}
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return nil, fmt.Errorf("online: read catalogue: %w", err)
+	}
+	if len(doc.Content) == 0 {
+		return nil, &SpecError{Path: "catalogue", Reason: "is empty"}
+	}
+	p := parser{kinds: kinds}
+	c := p.catalogue(resolve(doc.Content[0]))
+	if len(p.errs) > 0 {
+		return nil, p.errs.join()
+	}
+	return c, nil
+}
+
+// Find returns the spec of the named model.
+func (c *Catalogue) Find(name string) (Spec, bool) {
+	for _, s := range c.Models {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Spec{}, false
+}
+
+// MarshalJSON encodes the catalogue in its canonical form: the same catalogue
+// gives the same bytes however its YAML was written.
+func (c *Catalogue) MarshalJSON() ([]byte, error) {
+	models := make([]json.RawMessage, len(c.Models))
+	for i, s := range c.Models {
+		var err error
+		if models[i], err = json.Marshal(s); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(struct {
+		Champion string            `json:"champion"`
+		Models   []json.RawMessage `json:"models"`
+	}{c.Champion, models})
+}
+
+// MarshalJSON encodes the spec in its canonical form, with its name.
+func (s Spec) MarshalJSON() ([]byte, error) {
+	name, err := json.Marshal(s.Name)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]byte(`{"name":`), name, []byte(","), s.canonical[1:]), nil
+}
+
+// Hash identifies what the model is: features and their order, transformers,
+// model, parameters and seed, in hexadecimal. The name is not part of it, nor
+// is a parameter that has its default, so that a kind may gain parameters
+// without disowning the states it has learned.
+func (s Spec) Hash() string {
+	sum := sha256.Sum256(s.canonical)
+	return hex.EncodeToString(sum[:])
+}
+
+// New returns the pipeline with nothing learned.
+func (s Spec) New() (*Pipeline, error) {
+	p, _, errs := s.build()
+	if len(errs) > 0 {
+		return nil, errs.join()
+	}
+	return p, nil
+}
+
+// canonicalSpec has its fields in the order of the catalogue's documentation.
+type canonicalSpec struct {
+	Features     []string                    `json:"features"`
+	Transformers []map[string]map[string]any `json:"transformers,omitempty"`
+	Model        map[string]map[string]any   `json:"model"`
+	Seed         uint64                      `json:"seed,omitempty"`
+}
+
+// build makes the pipeline and the form of the spec that is the same for equal pipelines.
+func (s Spec) build() (*Pipeline, canonicalSpec, mistakes) {
+	var errs mistakes
+	canonical := canonicalSpec{Features: s.Features, Seed: s.Seed}
+	width := len(s.Features)
+	var transformers []Transformer
+	for _, st := range s.transformers {
+		t, given, mistakes := buildStep(st, s.kinds.Transformers, "transformer", width, s.Seed)
+		canonical.Transformers = append(canonical.Transformers, map[string]map[string]any{st.kind: given})
+		if errs = append(errs, mistakes...); len(mistakes) == 0 {
+			transformers = append(transformers, t)
+			_, width = t.Width()
+		}
+	}
+	model, given, mistakes := buildStep(s.model, s.kinds.Regressors, "model", width, s.Seed)
+	canonical.Model = map[string]map[string]any{s.model.kind: given}
+	if errs = append(errs, mistakes...); len(errs) > 0 {
+		return nil, canonical, errs
+	}
+	pipeline, err := NewPipeline(s.Features, transformers, model)
+	if err != nil {
+		errs.add(s.model.node, s.model.path, "%v", err)
+	}
+	return pipeline, canonical, errs
+}
+
+func buildStep[T any](st step, kinds map[string]func(*Params) T, what string, width int, seed uint64) (built T, given map[string]any, errs mistakes) {
+	build, ok := kinds[st.kind]
+	if !ok {
+		errs.add(st.node, st.path, "%q is not a known %s", st.kind, what)
+		return built, nil, errs
+	}
+	p := newParams(st.kind, st.path+"."+st.kind, st.params, width, seed)
+	built = build(p)
+	return built, p.given, p.close()
+}
+
+// mistakes collects what is wrong with a catalogue.
+type mistakes []*SpecError
+
+func (m *mistakes) add(node *yaml.Node, path, format string, args ...any) {
+	e := &SpecError{Path: path, Reason: fmt.Sprintf(format, args...)}
+	if node != nil {
+		e.Line = node.Line
+	}
+	*m = append(*m, e)
+}
+
+func (m mistakes) join() error {
+	slices.SortStableFunc(m, func(a, b *SpecError) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Path, b.Path))
+	})
+	errs := make([]error, len(m))
+	for i, e := range m {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
+}

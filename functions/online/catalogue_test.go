@@ -1,0 +1,216 @@
+package online_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/kinds"
+)
+
+const shipped = "../../infra/models.yaml"
+
+func readShipped(t testing.TB) *online.Catalogue {
+	t.Helper()
+	data, err := os.ReadFile(filepath.FromSlash(shipped))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := online.ParseCatalogue(data, kinds.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestShippedCatalogue(t *testing.T) {
+	c := readShipped(t)
+	if c.Champion != "linear-regression" || c.Models[0].Name != c.Champion {
+		t.Errorf("champion %q, first model %q, want the demo's linear-regression", c.Champion, c.Models[0].Name)
+	}
+	if got, want := fmt.Sprint(c.Models[0].Features), fmt.Sprint(demoFeatures); got != want {
+		t.Errorf("the demo's model has the features %s, want %s", got, want)
+	}
+	for _, s := range c.Models {
+		p, err := s.New()
+		if err != nil {
+			t.Errorf("%s: %v", s.Name, err)
+			continue
+		}
+		if got := p.Predict(p.Vector(nil, nil)); got != 0 {
+			t.Errorf("%s predicts %v before it has learned anything", s.Name, got)
+		}
+	}
+}
+
+// The canonical JSON is what Redis holds: reading it back changes nothing.
+func TestCanonicalFormRoundTrips(t *testing.T) {
+	c := readShipped(t)
+	first, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := online.ParseCatalogue(first, kinds.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := json.Marshal(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(first) != string(second) {
+		t.Errorf("read back:\n%s\nwant\n%s", second, first)
+	}
+	for i := range c.Models {
+		if c.Models[i].Hash() != again.Models[i].Hash() {
+			t.Errorf("%s: the hash changed", c.Models[i].Name)
+		}
+	}
+}
+
+func one(fields string) string {
+	return "champion: m\nmodels:\n  - name: m\n" + fields
+}
+
+// The hashes stand in every Redis: a change of one of these disowns states.
+func TestHash(t *testing.T) {
+	const plain = "    features: [a, b]\n    transformers: [StandardScaler]\n    model: {LinearRegression: {}}\n"
+	hash := func(fields string) string {
+		t.Helper()
+		c, err := online.ParseCatalogue([]byte(one(fields)), kinds.All())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Models[0].Hash()
+	}
+	if got, want := hash(plain), "5424641bb2d25dea970ae1fe3e68bf346f1dd2e491e4496fbf21ebfcbde52367"; got != want {
+		t.Errorf("hash %s, want %s", got, want)
+	}
+	for name, same := range map[string]string{
+		"defaults spelled out": "    features: [a, b]\n    transformers: [{StandardScaler: {}}]\n    model: {LinearRegression: {lr: 0.01, intercept_lr: 1e-2}}\n    seed: 0\n",
+		"another layout":       "    model: LinearRegression\n    features:\n      - a\n      - b\n    transformers:\n      - StandardScaler:\n",
+	} {
+		if hash(same) != hash(plain) {
+			t.Errorf("%s: another hash", name)
+		}
+	}
+	seen := map[string]string{hash(plain): "plain"}
+	for name, other := range map[string]string{
+		"order":       strings.Replace(plain, "a, b", "b, a", 1),
+		"feature":     strings.Replace(plain, "a, b", "a, c", 1),
+		"transformer": strings.Replace(plain, "[StandardScaler]", "[]", 1),
+		"parameter":   strings.Replace(plain, "{}", "{lr: 0.02}", 1),
+		"seed":        plain + "    seed: 1\n",
+	} {
+		h := hash(other)
+		if seen[h] != "" {
+			t.Errorf("%s and %s have the same hash", name, seen[h])
+		}
+		seen[h] = name
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	const good = "    features: [a]\n    model: {LinearRegression: {}}\n"
+	tests := []struct {
+		name, yaml string
+		want       []string // one for each mistake, in order
+	}{
+		{"empty", "", []string{"catalogue: is empty"}},
+		{"not a mapping", "[1]", []string{"line 1: catalogue: is not a mapping"}},
+		{"no models", "champion: m\n", []string{"line 1: models: is not a list"}},
+		{"no champion", "models:\n  - name: m\n" + good, []string{"champion: is missing"}},
+		{"unknown champion", "champion: x\nmodels:\n  - name: m\n" + good, []string{`line 1: champion: "x" is not the name of a model`}},
+		{"unknown key", one(good + "    color: red\n"), []string{"line 6: models[0].color: is unknown"}},
+		{"key twice", one(good + "    seed: 1\n    seed: 2\n"), []string{`line 7: models[0]: has "seed" twice`}},
+		{"duplicate name", one(good + "  - name: m\n" + good), []string{`line 6: models[1].name: "m" is the name of the model in line 3`}},
+		{"bad name", "champion: M{\nmodels:\n  - name: 'M{'\n" + good, []string{`line 3: models[0].name: "M{" is not`}},
+		{"no features", one("    features: []\n    model: LinearRegression\n"), []string{"line 4: models[0].features: is not a list of at least one"}},
+		{"feature twice", one("    features: [a, a]\n    model: LinearRegression\n"), []string{`line 4: models[0].features[1]: "a" is there twice`}},
+		{"bad feature", one("    features: ['1 a']\n    model: LinearRegression\n"), []string{"line 4: models[0].features[0]:"}},
+		{"no model", one("    features: [a]\n"), []string{"line 3: models[0].model: is missing"}},
+		{"unknown model", one("    features: [a]\n    model: Oracle\n"), []string{`line 5: models[0].model: "Oracle" is not a known model`}},
+		{"unknown transformer", one("    features: [a]\n    transformers: [Oracle]\n    model: LinearRegression\n"), []string{`line 5: models[0].transformers[0]: "Oracle" is not a known transformer`}},
+		{"parameter of none", one("    features: [a]\n    transformers: [{StandardScaler: {x: 1}}]\n    model: LinearRegression\n"), []string{"line 5: models[0].transformers[0].StandardScaler.x: is unknown"}},
+		{"unknown parameter", one("    features: [a]\n    model:\n      LinearRegression:\n        rate: 1\n"), []string{"line 7: models[0].model.LinearRegression.rate: is unknown: LinearRegression has lr,"}},
+		{"bad range", one("    features: [a]\n    model: {LinearRegression: {lr: -1}}\n"), []string{"line 5: models[0].model.LinearRegression.lr: -1 is not above 0"}},
+		{"not a number", one("    features: [a]\n    model: {LinearRegression: {lr: fast}}\n"), []string{`lr: "fast" is not a finite number`}},
+		{"not finite", one("    features: [a]\n    model: {LinearRegression: {lr: .nan}}\n"), []string{`lr: ".nan" is not a finite number`}},
+		{"bad seed", one(good + "    seed: -1\n"), []string{`line 6: models[0].seed: "-1" is not a whole number`}},
+		{"three at once", one("    features: [a]\n    model: {LinearRegression: {lr: 2, rate: 1}}\n    x: 1\n"), []string{"lr: 2 is not at most 1", "rate: is unknown", "line 6: models[0].x: is unknown"}},
+		{"two parameters", one("    features: [a]\n    model: {LinearRegression: {rate: 1,\n      lr: 2}}\n"), []string{"line 5: models[0].model.LinearRegression.rate", "line 6: models[0].model.LinearRegression.lr"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := online.ParseCatalogue([]byte(tt.yaml), kinds.All())
+			var spec *online.SpecError
+			if !errors.As(err, &spec) {
+				t.Fatalf("error %v, want a *SpecError", err)
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) != len(tt.want) {
+				t.Fatalf("%d mistakes, want %d:\n%v", len(lines), len(tt.want), err)
+			}
+			for i, want := range tt.want {
+				if !strings.Contains(lines[i], want) {
+					t.Errorf("mistake %q, want %q in it", lines[i], want)
+				}
+			}
+		})
+	}
+}
+
+func FuzzParseCatalogue(f *testing.F) {
+	data, err := os.ReadFile(filepath.FromSlash(shipped))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte("&a [*a]"))
+	f.Add([]byte("champion: m\nmodels: &m\n  - name: m\n    features: *m\n    model: *m\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := online.ParseCatalogue(data, kinds.All())
+		if err != nil {
+			return
+		}
+		canonical, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := online.ParseCatalogue(canonical, kinds.All()); err != nil {
+			t.Errorf("%s\nwas written for\n%s\nbut cannot be read: %v", canonical, data, err)
+		}
+	})
+}
+
+func ExampleParseCatalogue() {
+	catalogue, err := online.ParseCatalogue([]byte(`
+champion: tips
+models:
+  - name: tips
+    features: [fare, distance_km]
+    transformers: [StandardScaler]
+    model:
+      LinearRegression: {lr: 0.02}
+`), kinds.All())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	model, err := catalogue.Models[0].New()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i := range 500 {
+		fare := float64(i % 20)
+		model.Learn(model.Vector(nil, map[string]float64{"fare": fare, "distance_km": fare / 3}), fare/5)
+	}
+	fmt.Printf("%.1f", model.Predict(model.Vector(nil, map[string]float64{"fare": 10, "distance_km": 3.3})))
+	// Output: 2.0
+}

@@ -1,0 +1,21 @@
+// Package kinds names every model and transformer that tripcast ships, so that
+// a catalogue can be read with all of them.
+package kinds
+
+import (
+	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/linear"
+	"tripcast.dev/functions/online/preprocess"
+)
+
+// All returns them under River's names. The maps are the caller's: add your own.
+func All() online.Kinds {
+	return online.Kinds{
+		Transformers: map[string]func(*online.Params) online.Transformer{
+			"StandardScaler": preprocess.StandardScalerKind,
+		},
+		Regressors: map[string]func(*online.Params) online.Regressor{
+			"LinearRegression": linear.RegressionKind,
+		},
+	}
+}

@@ -1,0 +1,142 @@
+package online
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Kinds are the transformers and models that a catalogue may name, and how each
+// is built from its parameters. A builder reads every parameter it knows, once;
+// mistakes are collected in Params, so that it always returns something.
+type Kinds struct {
+	Transformers map[string]func(*Params) Transformer
+	Regressors   map[string]func(*Params) Regressor
+}
+
+// Params are the parameters of one step of a pipeline. Those that the builder
+// does not read are reported as unknown.
+type Params struct {
+	kind  string
+	path  string
+	width int
+	seed  uint64
+	nodes map[string]*yaml.Node
+	known []string
+	given map[string]any // what differs from the default
+	errs  mistakes
+}
+
+// Width is the number of features that reach the step.
+func (p *Params) Width() int { return p.width }
+
+// Seed is the pipeline's seed, for steps that draw at random.
+func (p *Params) Seed() uint64 { return p.seed }
+
+// Float reads a number. A default is part of the catalogue's contract: it never
+// changes, because a state belongs to the parameters it was learned with.
+func (p *Params) Float(name string, byDefault float64, bounds ...Bound) float64 {
+	node, ok := p.take(name)
+	if !ok {
+		return byDefault
+	}
+	v, ok := number(node)
+	if !ok {
+		p.fail(node, name, "%q is not a finite number", node.Value)
+		return byDefault
+	}
+	for _, b := range bounds {
+		if !b.holds(v) {
+			p.fail(node, name, "%v is not %s", v, b.text)
+			return byDefault
+		}
+	}
+	if v != byDefault {
+		p.given[name] = v
+	}
+	return v
+}
+
+// Int reads a whole number.
+func (p *Params) Int(name string, byDefault int, bounds ...Bound) int {
+	v := p.Float(name, float64(byDefault), append([]Bound{whole}, bounds...)...)
+	return int(v)
+}
+
+// Bound is what a parameter is held to.
+type Bound struct {
+	text  string
+	holds func(float64) bool
+}
+
+// Above holds a parameter above a limit.
+func Above(limit float64) Bound {
+	return Bound{fmt.Sprintf("above %v", limit), func(v float64) bool { return v > limit }}
+}
+
+// AtLeast holds a parameter at or above a limit.
+func AtLeast(limit float64) Bound {
+	return Bound{fmt.Sprintf("at least %v", limit), func(v float64) bool { return v >= limit }}
+}
+
+// AtMost holds a parameter at or below a limit.
+func AtMost(limit float64) Bound {
+	return Bound{fmt.Sprintf("at most %v", limit), func(v float64) bool { return v <= limit }}
+}
+
+var whole = Bound{"a whole number", func(v float64) bool { return v == math.Trunc(v) && math.Abs(v) <= 1<<53 }}
+
+// newParams reads the parameters of a step, a mapping or nothing.
+func newParams(kind, path string, node *yaml.Node, width int, seed uint64) *Params {
+	p := &Params{
+		kind: kind, path: path, width: width, seed: seed,
+		nodes: map[string]*yaml.Node{}, given: map[string]any{},
+	}
+	if node == nil || node.Tag == "!!null" {
+		return p
+	}
+	if node.Kind != yaml.MappingNode {
+		p.errs.add(node, path, "is not a mapping of parameters")
+		return p
+	}
+	eachPair(node, path, &p.errs, func(key, value *yaml.Node) { p.nodes[key.Value] = value })
+	return p
+}
+
+func (p *Params) take(name string) (*yaml.Node, bool) {
+	p.known = append(p.known, name)
+	node, ok := p.nodes[name]
+	return node, ok
+}
+
+func (p *Params) fail(node *yaml.Node, name, format string, args ...any) {
+	p.errs.add(node, p.path+"."+name, format, args...)
+}
+
+// close reports the parameters that were not read.
+func (p *Params) close() mistakes {
+	known := map[string]bool{}
+	for _, name := range p.known {
+		known[name] = true
+	}
+	for name, node := range p.nodes {
+		switch {
+		case known[name]:
+		case len(p.known) == 0:
+			p.fail(node, name, "is unknown: %s has no parameters", p.kind)
+		default:
+			p.fail(node, name, "is unknown: %s has %s", p.kind, strings.Join(p.known, ", "))
+		}
+	}
+	return p.errs
+}
+
+func number(node *yaml.Node) (float64, bool) {
+	var v float64
+	if node.Kind != yaml.ScalarNode || (node.Tag != "!!float" && node.Tag != "!!int") || node.Decode(&v) != nil {
+		return 0, false
+	}
+	return v, !math.IsNaN(v) && !math.IsInf(v, 0)
+}
