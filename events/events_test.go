@@ -235,24 +235,23 @@ func TestEncodeWritesUTC(t *testing.T) {
 	}
 }
 
-func TestEncodeRefusesWhatNoDecoderTakes(t *testing.T) {
-	names := make(map[string]float64, events.MaxFeatures)
-	for i := range events.MaxFeatures { // 3 bytes a character, 6 as an escape
-		names[strings.Repeat("\u2028", 127)+string(rune(0x2100+i))] = 1
+// The limits of Validate keep every payload below MaxDataBytes, so that what is
+// encoded can be decoded.
+func TestTheLargestPayloadIsDecoded(t *testing.T) {
+	p := prediction()
+	p.Features = make(map[string]float64)
+	p.Predictions = make(map[string]events.ModelPrediction)
+	for i := range max(events.MaxFeatures, events.MaxModels) {
+		name := strings.Repeat("\u2028", events.MaxNameLength-1) + string(rune(0x2100+i)) // \u2028 is escaped
+		p.Features[name] = -math.MaxFloat64
+		p.Predictions[name] = events.ModelPrediction{DurationS: math.SmallestNonzeroFloat64, Version: math.MaxUint64}
+		p.Champion = name
 	}
-	p := edited(prediction(), func(p *events.Prediction) {
-		p.Features = names
-		p.Predictions = make(map[string]events.ModelPrediction)
-		for i := range events.MaxModels {
-			p.Predictions[strings.Repeat("\u2028", 127)+string(rune(0x2100+i))] = events.ModelPrediction{DurationS: 1}
-			p.Champion = strings.Repeat("\u2028", 127) + "\u2100"
-		}
-	})
 	e, err := events.Encode(p)
-	if err == nil && len(e.Data()) > events.MaxDataBytes {
-		t.Fatalf("encoded %d bytes", len(e.Data()))
-	}
 	if err != nil {
-		wantField(t, "a large prediction", err, "data")
+		t.Fatal(err)
+	}
+	if got, err := events.DecodePrediction(e); err != nil || !reflect.DeepEqual(&got, p) {
+		t.Errorf("%d bytes: %v", len(e.Data()), err)
 	}
 }

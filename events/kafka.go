@@ -2,14 +2,9 @@ package events
 
 import (
 	"errors"
-	"net/url"
-	"slices"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"github.com/cloudevents/sdk-go/v2/types"
 )
 
 // ErrNotCloudEvent is a Kafka record that carries no CloudEvent, in either
@@ -42,64 +37,25 @@ const (
 // lacks an id, source or type, or has an attribute that no header carries, is
 // an *InvalidError.
 func ToRecord(e event.Event) (Record, error) {
-	if e.Context == nil {
-		return Record{}, missing("specversion")
-	}
-	c := e.Context.AsV1()
-	r := Record{Headers: make([]Header, 0, 8+len(c.Extensions))}
-	if data := e.Data(); len(data) > 0 {
-		r.Value = data
-	}
-	var err error
-	add := func(name, value string) {
-		if err == nil {
-			err = validAttribute(name, value)
-		}
-		r.Headers = append(r.Headers, Header{headerPrefix + name, []byte(value)})
-	}
-	add("specversion", event.CloudEventsVersionV1)
-	add("id", c.ID)
-	add("source", c.Source.String())
-	add("type", c.Type)
-	if c.Subject != nil {
-		add("subject", *c.Subject)
-	}
-	if c.Time != nil {
-		add("time", types.FormatTime(c.Time.Time))
-	}
-	if c.DataSchema != nil {
-		add("dataschema", c.DataSchema.String())
-	}
-	for _, name := range extensionNames(c.Extensions) {
-		value, formatErr := types.Format(c.Extensions[name])
-		if formatErr != nil {
-			return Record{}, invalid(name, "%v", formatErr)
-		}
-		add(name, value)
-		if name == partitionKey {
-			r.Key = []byte(value)
-		}
-	}
-	if c.DataContentType != nil {
-		if err == nil {
-			err = validAttribute("datacontenttype", *c.DataContentType)
-		}
-		r.Headers = append(r.Headers, Header{headerContentType, []byte(*c.DataContentType)})
-	}
+	attributes, err := Attributes(e)
 	if err != nil {
 		return Record{}, err
 	}
-	return r, nil
-}
-
-// extensionNames is in order, so that the same event gives the same record.
-func extensionNames(extensions map[string]any) []string {
-	names := make([]string, 0, len(extensions))
-	for name := range extensions {
-		names = append(names, name)
+	r := Record{Headers: make([]Header, len(attributes))}
+	for i, a := range attributes {
+		name := headerContentType
+		if a.Name != contentTypeAttribute {
+			name = headerPrefix + a.Name
+		}
+		r.Headers[i] = Header{name, []byte(a.Value)}
+		if a.Name == partitionKey {
+			r.Key = r.Headers[i].Value
+		}
 	}
-	slices.Sort(names)
-	return names
+	if data := e.Data(); len(data) > 0 {
+		r.Value = data
+	}
+	return r, nil
 }
 
 // FromRecord reads the event that a record carries, in binary or in structured
@@ -110,145 +66,27 @@ func extensionNames(extensions map[string]any) []string {
 // It returns ErrNotCloudEvent for a record that does not claim to be one, and
 // an *InvalidError that names the attribute for one that claims it in vain.
 func FromRecord(r Record) (event.Event, error) {
-	a := attributes{context: &event.EventContextV1{}}
+	attributes := make([]Attribute, 0, len(r.Headers))
 	claimed := false
 	for _, h := range r.Headers {
 		key := strings.ToLower(h.Key)
 		if key == headerContentType {
 			contentType := string(h.Value)
-			if isStructured(contentType) {
+			if IsStructured(contentType) {
 				return parseStructuredAs(contentType, r.Value)
 			}
-			if contentType != "" {
-				a.context.DataContentType = &contentType
-			}
+			attributes = append(attributes, Attribute{contentTypeAttribute, contentType})
 			continue
 		}
-		name, ok := strings.CutPrefix(key, headerPrefix)
-		if !ok {
-			continue // materialize-timestamp, traceparent and the like
-		}
-		claimed = true
-		if name == "datacontenttype" {
-			continue // content-type says it in binary mode
-		}
-		if err := a.set(name, string(h.Value)); err != nil {
-			return event.Event{}, err
+		// Others are materialize-timestamp, traceparent and the like, and
+		// content-type stands for datacontenttype in binary mode.
+		if name, ok := strings.CutPrefix(key, headerPrefix); ok && name != contentTypeAttribute {
+			claimed = true
+			attributes = append(attributes, Attribute{name, string(h.Value)})
 		}
 	}
 	if !claimed {
 		return event.Event{}, ErrNotCloudEvent
 	}
-	if err := a.complete(); err != nil {
-		return event.Event{}, err
-	}
-	e := event.Event{Context: a.context}
-	if len(r.Value) > 0 {
-		e.DataEncoded = r.Value
-	}
-	return e, nil
-}
-
-// attributes gathers the context of an event from strings, strictly.
-type attributes struct {
-	context     *event.EventContextV1
-	specVersion string
-}
-
-func (a *attributes) set(name, value string) error {
-	if value == "" && isOptional(name) {
-		return nil
-	}
-	if err := validAttribute(name, value); err != nil {
-		return err
-	}
-	c := a.context
-	switch name {
-	case "specversion":
-		if value != event.CloudEventsVersionV1 {
-			return invalid(name, "%q is not 1.0", value)
-		}
-		a.specVersion = value
-	case "id":
-		c.ID = value
-	case "source":
-		u, err := url.Parse(value)
-		if err != nil {
-			return invalid(name, "%q is not a URI reference", value)
-		}
-		c.Source = types.URIRef{URL: *u}
-	case "type":
-		c.Type = value
-	case "subject":
-		c.Subject = &value
-	case "datacontenttype":
-		c.DataContentType = &value
-	case "time":
-		t, err := time.Parse(time.RFC3339Nano, value)
-		if t = t.UTC(); err != nil || t.Year() < 0 || t.Year() > 9999 { // what can be written again
-			return invalid(name, "%q is not an RFC 3339 time", value)
-		}
-		c.Time = &types.Timestamp{Time: t}
-	case "dataschema":
-		u, err := url.Parse(value)
-		if err != nil {
-			return invalid(name, "%q is not a URI", value)
-		}
-		c.DataSchema = &types.URI{URL: *u}
-	case "data":
-		return invalid(name, "is not an attribute")
-	default:
-		return a.extend(name, value)
-	}
-	return nil
-}
-
-func (a *attributes) extend(name string, value any) error {
-	if err := a.context.SetExtension(name, value); err != nil {
-		return invalid(name, "%v", err)
-	}
-	return nil
-}
-
-// complete checks for the required attributes.
-func (a *attributes) complete() error {
-	switch {
-	case a.specVersion == "":
-		return missing("specversion")
-	case a.context.ID == "":
-		return missing("id")
-	case a.context.Source.String() == "":
-		return missing("source")
-	case a.context.Type == "":
-		return missing("type")
-	}
-	return nil
-}
-
-func isOptional(name string) bool {
-	switch name {
-	case "subject", "time", "dataschema", "datacontenttype":
-		return true
-	}
-	return false
-}
-
-// validAttribute refuses what CloudEvents 1.0.2 section 3.1 forbids in strings
-// and no HTTP header would carry.
-func validAttribute(name, value string) error {
-	switch name {
-	case "specversion", "id", "source", "type":
-		if value == "" {
-			return missing(name)
-		}
-	}
-	for i := range len(value) {
-		if c := value[i]; c < ' ' || c == 0x7f {
-			return invalid(name, "%q has a control character", value)
-		}
-	}
-	if !utf8.ValidString(value) {
-		return invalid(name, "%q is not UTF-8", value)
-	}
-	return nil
+	return FromAttributes(attributes, r.Value)
 }

@@ -48,9 +48,6 @@ func Encode(p Payload) (event.Event, error) {
 	if err != nil {
 		return event.Event{}, fmt.Errorf("events: marshal %s of trip %s: %w", p.Type(), p.Subject(), err)
 	}
-	if len(data) > MaxDataBytes {
-		return event.Event{}, tooLarge(len(data))
-	}
 	id := p.Subject()
 	contentType := event.ApplicationJSON
 	context := &event.EventContextV1{

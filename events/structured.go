@@ -10,9 +10,9 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 )
 
-// isStructured reports whether a content type says that the body is a whole
-// event or a batch of them, in whatever format.
-func isStructured(contentType string) bool {
+// IsStructured reports whether a content type says that the body is a whole
+// event, or a batch of them, in whatever format.
+func IsStructured(contentType string) bool {
 	return len(contentType) >= len(structuredPrefix) && strings.EqualFold(contentType[:len(structuredPrefix)], structuredPrefix)
 }
 
@@ -34,19 +34,19 @@ func ParseStructured(body []byte) (event.Event, error) {
 	if err := json.Unmarshal(body, &members); err != nil {
 		return event.Event{}, jsonError(body, err)
 	}
-	a := attributes{context: &event.EventContextV1{}}
+	r := reader{context: &event.EventContextV1{}}
 	for name, raw := range members {
 		if name == "data" || name == "data_base64" || string(raw) == "null" {
 			continue
 		}
-		if err := a.setJSON(name, raw); err != nil {
+		if err := r.setJSON(name, raw); err != nil {
 			return event.Event{}, err
 		}
 	}
-	if err := a.complete(); err != nil {
+	if err := r.complete(); err != nil {
 		return event.Event{}, err
 	}
-	e := event.Event{Context: a.context}
+	e := event.Event{Context: r.context}
 	if err := setJSONData(&e, members["data"], members["data_base64"]); err != nil {
 		return event.Event{}, err
 	}
@@ -55,22 +55,22 @@ func ParseStructured(body []byte) (event.Event, error) {
 
 // setJSON sets an attribute from a JSON string, and an extension also from a
 // boolean or an integer.
-func (a *attributes) setJSON(name string, raw json.RawMessage) error {
+func (r *reader) setJSON(name string, raw json.RawMessage) error {
 	var value any
 	if err := json.Unmarshal(raw, &value); err != nil {
 		return invalid(name, "%v", err)
 	}
 	switch value := value.(type) {
 	case string:
-		return a.set(name, value)
+		return r.set(name, value)
 	case bool:
 		if !isContext(name) {
-			return a.extend(name, value)
+			return r.extend(name, value)
 		}
 	case float64:
 		integer, err := strconv.ParseInt(string(raw), 10, 32)
 		if err == nil && !isContext(name) {
-			return a.extend(name, int32(integer))
+			return r.extend(name, int32(integer))
 		}
 	}
 	return invalid(name, "%.40s is not a value that it can have", raw)
