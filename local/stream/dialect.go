@@ -1,0 +1,226 @@
+package stream
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tripcast.dev/sql"
+)
+
+// renamed are functions and types that DuckDB has under another name.
+var renamed = map[string]string{
+	"jsonb":                "JSON",
+	"jsonb_build_object":   "json_object",
+	"jsonb_build_array":    "json_array",
+	"jsonb_each":           "json_each",
+	"jsonb_array_length":   "json_array_length",
+	"numeric":              "DECIMAL(38, 12)",
+	"to_timestamp":         "mz_to_timestamp",
+	"jsonb_array_elements": "",
+	"jsonb_object_agg":     "",
+	"jsonb_agg":            "",
+	"now":                  "",
+}
+
+// macros give DuckDB the functions of Materialize that it lacks.
+var macros = []string{
+	`CREATE MACRO date_bin(stride, source, origin) AS time_bucket(stride, source, origin)`,
+	`CREATE MACRO mz_now() AS (now() AT TIME ZONE 'UTC')`,
+	`CREATE MACRO mz_to_timestamp(seconds) AS to_timestamp(seconds) AT TIME ZONE 'UTC'`,
+	`CREATE MACRO jsonb_typeof(j) AS CASE json_type(j)
+		WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string'
+		WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null'
+		ELSE CASE WHEN json_type(j) IS NOT NULL THEN 'number' END END`,
+}
+
+// keywords after which a parenthesis opens a group, not a call.
+var keywords = []string{
+	"and", "or", "not", "in", "when", "then", "else", "case", "select", "where", "on", "by",
+	"from", "between", "like", "is", "as", "having", "join", "lateral", "union", "all", "any", "distinct", "using",
+}
+
+// duckSQL writes a query of Materialize's dialect in DuckDB's.
+func duckSQL(tokens []sql.Token) (string, error) {
+	d := dialect{tokens: tokens}
+	for d.at < len(d.tokens) {
+		if err := d.step(); err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(d.out, " "), nil
+}
+
+type dialect struct {
+	tokens   []sql.Token
+	at       int
+	out      []string
+	brackets []bool // for each open [, whether it is a MAP's
+}
+
+func (d *dialect) step() error {
+	t := d.tokens[d.at]
+	d.at++
+	switch {
+	case t.Kind == sql.Word:
+		return d.word(t)
+	case t.Is("->"), t.Is("->>"):
+		return d.arrow(t)
+	case t.Is("~"):
+		d.out = append(d.out, t.Raw)
+		if d.at < len(d.tokens) && d.tokens[d.at].Kind == sql.String {
+			d.out = append(d.out, literal(partialMatch(d.tokens[d.at].Text)))
+			d.at++
+			return nil
+		}
+		return fmt.Errorf("line %d: ~ needs a literal pattern", t.Line)
+	case t.Is("!~"), t.Is("~*"), t.Is("!~*"), t.Is("#>"), t.Is("#>>"), t.Is("@>"), t.Is("<@"), t.Is("?"):
+		return fmt.Errorf("line %d: operator %s is not supported", t.Line, t.Raw)
+	case t.Is("["):
+		// MAP[ has been rewritten by word: this one is an array's.
+		d.brackets = append(d.brackets, false)
+		d.out = append(d.out, "[")
+	case t.Is("]"):
+		isMap := len(d.brackets) > 0 && d.brackets[len(d.brackets)-1]
+		if len(d.brackets) > 0 {
+			d.brackets = d.brackets[:len(d.brackets)-1]
+		}
+		if isMap {
+			d.out = append(d.out, "}")
+		} else {
+			d.out = append(d.out, "]")
+		}
+	case t.Is("=>") && len(d.brackets) > 0 && d.brackets[len(d.brackets)-1]:
+		d.out = append(d.out, ":")
+	default:
+		d.out = append(d.out, t.Raw)
+	}
+	return nil
+}
+
+func (d *dialect) word(t sql.Token) error {
+	lower := strings.ToLower(t.Text)
+	if lower == "map" && d.at < len(d.tokens) && d.tokens[d.at].Is("[") {
+		d.at++
+		d.brackets = append(d.brackets, true)
+		d.out = append(d.out, "MAP {")
+		return nil
+	}
+	// A column may be called like a function: only calls and casts are renamed.
+	called := d.at < len(d.tokens) && d.tokens[d.at].Is("(")
+	cast := len(d.out) > 0 && d.out[len(d.out)-1] == "::"
+	if to, ok := renamed[lower]; ok && (called || cast) {
+		if to == "" {
+			return fmt.Errorf("line %d: function %s is not supported", t.Line, lower)
+		}
+		d.out = append(d.out, to)
+		return nil
+	}
+	d.out = append(d.out, t.Raw)
+	return nil
+}
+
+// arrow puts parentheses around JSON access: in DuckDB the arrow binds weaker
+// than comparison, in Materialize stronger.
+func (d *dialect) arrow(t sql.Token) error {
+	start := d.operand(len(d.out))
+	if start == len(d.out) {
+		return fmt.Errorf("line %d: %s has nothing on its left", t.Line, t.Raw)
+	}
+	if d.at >= len(d.tokens) {
+		return fmt.Errorf("line %d: %s has nothing on its right", t.Line, t.Raw)
+	}
+	d.out = slices.Insert(d.out, start, "(")
+	d.out = append(d.out, t.Raw)
+	right := d.tokens[d.at]
+	switch {
+	case right.Kind == sql.String, right.Kind == sql.Number, right.Kind == sql.Param:
+		d.out = append(d.out, right.Raw)
+		d.at++
+	case right.Kind == sql.Word || right.Kind == sql.Quoted:
+		d.out = append(d.out, right.Raw)
+		d.at++
+		for d.at+1 < len(d.tokens) && d.tokens[d.at].Is(".") {
+			d.out = append(d.out, ".", d.tokens[d.at+1].Raw)
+			d.at += 2
+		}
+	default:
+		return fmt.Errorf("line %d: %s %s is not supported", t.Line, t.Raw, right.Raw)
+	}
+	d.out = append(d.out, ")")
+	return nil
+}
+
+// operand finds where the primary expression that ends before end begins.
+func (d *dialect) operand(end int) int {
+	i := end - 1
+	if i < 0 {
+		return end
+	}
+	if d.out[i] == ")" {
+		depth := 0
+		for ; i >= 0; i-- {
+			if d.out[i] == ")" {
+				depth++
+			} else if d.out[i] == "(" {
+				if depth--; depth == 0 {
+					break
+				}
+			}
+		}
+		if i > 0 && isName(d.out[i-1]) && !slices.Contains(keywords, strings.ToLower(d.out[i-1])) {
+			i--
+		}
+	}
+	for i >= 2 && d.out[i-1] == "." {
+		i -= 2
+	}
+	if i >= 2 && d.out[i-1] == "::" {
+		return d.operand(i - 1)
+	}
+	return max(i, 0)
+}
+
+func isName(s string) bool {
+	c := s[0]
+	return c == '_' || c == '"' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c >= 0x80
+}
+
+// partialMatch makes a pattern that matches anywhere into one that matches the
+// whole text, which is what DuckDB's ~ asks for.
+func partialMatch(pattern string) string {
+	depth, class, start, anchored := 0, false, 0, true
+	check := func(end int) {
+		part := pattern[start:end]
+		anchored = anchored && strings.HasPrefix(part, "^") && strings.HasSuffix(part, "$") && !strings.HasSuffix(part, `\$`)
+	}
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\':
+			i++
+		case c == '[':
+			class = true
+		case c == ']':
+			class = false
+		case class:
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == '|' && depth == 0:
+			check(i)
+			start = i + 1
+		}
+	}
+	check(len(pattern))
+	if anchored {
+		return pattern
+	}
+	return "(?s:.*)(?:" + pattern + ")(?s:.*)"
+}
+
+// literal quotes text for SQL.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
+// quoteName quotes an identifier.
+func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

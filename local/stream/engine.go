@@ -1,0 +1,290 @@
+package stream
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	program_sql "tripcast.dev/sql"
+)
+
+// engine keeps the views of a program up to date. Rows go in by advance, and
+// what changed in the views that are sunk comes out.
+type engine struct {
+	program *program
+	db      *sql.DB
+	tick    *duck
+	sources map[string]*relation
+	views   []*view
+	byName  map[string]*view
+
+	// mu is held by a tick, and by a query while it reads.
+	mu sync.Mutex
+}
+
+// newEngine plans every view of the program.
+func newEngine(ctx context.Context, statements []program_sql.Statement) (*engine, error) {
+	p, err := parseProgram(statements)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openDuck(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{program: p, db: db, sources: map[string]*relation{}, byName: map[string]*view{}}
+	if err := e.plan(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return e, nil
+}
+
+func (e *engine) plan(ctx context.Context) error {
+	var err error
+	if e.tick, err = session(ctx, e.db, "tick_rows"); err != nil {
+		return err
+	}
+	planner := &planner{
+		duck: e.tick, function: "tick_rows",
+		relations: map[string]*relation{}, views: e.byName, needed: e.needed(), sources: e.sources,
+	}
+	for name, s := range e.program.sources {
+		r := newRelation(name, s.columns, nil)
+		e.sources[name], planner.relations[name] = r, r
+	}
+	for _, def := range e.program.views {
+		v, err := planner.plan(ctx, def)
+		if err != nil {
+			return fmt.Errorf("stream: %s: view %s: %w", def.at, def.name, err)
+		}
+		if v.out != nil {
+			planner.relations[v.name] = v.out
+		}
+		e.views = append(e.views, v)
+		e.byName[v.name] = v
+	}
+	return e.checkSinks()
+}
+
+// needed are the views that a sink stands on, directly or not.
+func (e *engine) needed() map[string]bool {
+	needed := map[string]bool{}
+	for _, s := range e.program.sinks {
+		needed[s.from] = true
+	}
+	// Views come after what they read, so one pass from the end finds all.
+	for i := len(e.program.views) - 1; i >= 0; i-- {
+		v := e.program.views[i]
+		if !needed[v.name] {
+			continue
+		}
+		for _, t := range v.body {
+			if (t.Kind == program_sql.Word || t.Kind == program_sql.Quoted) && t.Text != v.name && e.program.exists(t.Text) {
+				needed[t.Text] = true
+			}
+		}
+	}
+	return needed
+}
+
+func (e *engine) checkSinks() error {
+	for _, s := range e.program.sinks {
+		v, ok := e.byName[s.from]
+		if !ok {
+			return fmt.Errorf("stream: %s: sink %s: %s is a source: only views can be sunk here", s.at, s.name, s.from)
+		}
+		if indexesOf(v.columns, s.key) == nil {
+			return fmt.Errorf("stream: %s: sink %s: %s has no column %s", s.at, s.name, s.from, s.key[0])
+		}
+		if s.headers != "" {
+			at := indexesOf(v.columns, []string{s.headers})
+			if at == nil || v.columns[at[0]].kind != kindMap {
+				return fmt.Errorf("stream: %s: sink %s: HEADERS %s is not a map[text=>text] column of %s", s.at, s.name, s.headers, s.from)
+			}
+		}
+	}
+	return nil
+}
+
+func (e *engine) close() error {
+	return errors.Join(e.tick.conn.Close(), e.db.Close())
+}
+
+// advance is one tick: new rows of the sources go in at time now, rows whose
+// time is over go out, and every view that a sink stands on is brought up to
+// date. The deltas of the sunk views come back by view name.
+func (e *engine) advance(ctx context.Context, now time.Time, in map[string][]row) (map[string]delta, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	deltas := map[*relation]delta{}
+	for name, rows := range in {
+		s := e.sources[name]
+		deltas[s] = delta{added: rows}
+		// A source's rows are there for one tick: its views keep what they need.
+		for _, r := range rows {
+			s.rows[r.partition] = []string{r.data}
+		}
+		defer clear(s.rows)
+	}
+	for _, v := range e.views {
+		if v.out == nil {
+			continue
+		}
+		v.queue(deltas)
+		if v.deferred {
+			continue
+		}
+		d, err := v.update(ctx, e.tick, now.UnixMicro())
+		if err != nil {
+			return nil, fmt.Errorf("stream: %s: view %s: %w", v.at, v.name, err)
+		}
+		if !d.empty() {
+			deltas[v.out] = d
+		}
+	}
+	sunk := map[string]delta{}
+	for _, s := range e.program.sinks {
+		if d := deltas[e.byName[s.from].out]; !d.empty() {
+			sunk[s.from] = d
+		}
+	}
+	return sunk, nil
+}
+
+// catchUp brings the views that no sink needs up to date. The caller holds mu.
+func (e *engine) catchUp(ctx context.Context, now time.Time) error {
+	for _, v := range e.views {
+		if v.out == nil || !v.deferred {
+			continue
+		}
+		d, err := v.update(ctx, e.tick, now.UnixMicro())
+		if err != nil {
+			return fmt.Errorf("stream: %s: view %s: %w", v.at, v.name, err)
+		}
+		if d.empty() {
+			continue
+		}
+		deltas := map[*relation]delta{v.out: d}
+		for _, later := range e.views {
+			if later.out != nil && later.deferred {
+				later.queue(deltas)
+			}
+		}
+	}
+	return nil
+}
+
+// queue notes what changed in a view's inputs.
+func (v *view) queue(deltas map[*relation]delta) {
+	for i, in := range v.inputs {
+		if d, ok := deltas[in.relation]; ok {
+			v.pending[i].append(d)
+		}
+	}
+}
+
+// update takes the noted changes in and says how the view changed.
+func (v *view) update(ctx context.Context, d *duck, now int64) (delta, error) {
+	var out delta
+	v.out.expire(now, &out)
+	changed := false
+	for i := range v.pending {
+		changed = changed || !v.pending[i].empty()
+	}
+	if !changed {
+		return out, nil
+	}
+	var err error
+	switch v.strategy {
+	case keyed:
+		err = v.updateKeyed(ctx, now, &out)
+	case summed:
+		err = v.updateSums(ctx, &out)
+	case whole:
+		err = v.updateWhole(ctx, &out)
+	}
+	if err != nil {
+		return delta{}, err
+	}
+	// A long replay must not leave its largest tick behind.
+	for i := range v.pending {
+		if cap(v.pending[i].added)+cap(v.pending[i].removed) > 1<<16 {
+			v.pending[i] = delta{}
+		} else {
+			v.pending[i] = delta{added: v.pending[i].added[:0], removed: v.pending[i].removed[:0]}
+		}
+	}
+	return out, nil
+}
+
+// updateSums aggregates the rows that came and the rows that went, and merges
+// both into the groups.
+func (v *view) updateSums(ctx context.Context, out *delta) error {
+	in := v.inputs[0]
+	touched := map[string]*group{}
+	var order []string
+	for _, side := range []struct {
+		rows []row
+		sign int64
+	}{{v.pending[0].removed, -1}, {v.pending[0].added, 1}} {
+		if len(side.rows) == 0 {
+			continue
+		}
+		in.feed.rows = in.feed.rows[:0]
+		for _, r := range side.rows {
+			in.feed.rows = append(in.feed.rows, fed{0, r.data})
+		}
+		var scratch []byte
+		err := v.query.run(ctx, func(values []value) error {
+			scratch = scratch[:0]
+			for k, c := range v.sums.keys {
+				scratch = appendKeyField(scratch, c.kind, values[k])
+			}
+			g := v.sums.group(string(scratch), values[:len(v.sums.keys)])
+			v.sums.add(g, values, side.sign)
+			if _, ok := touched[string(scratch)]; !ok {
+				order = append(order, string(scratch))
+				touched[string(scratch)] = g
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, name := range order {
+		rows := v.sums.rows(touched[name], v.columns)
+		v.out.replace(name, rows, out)
+		if len(rows) == 0 {
+			delete(v.sums.groups, name)
+		}
+	}
+	return nil
+}
+
+// updateWhole computes the view from all its input and keeps what differs.
+func (v *view) updateWhole(ctx context.Context, out *delta) error {
+	now := map[string][]string{}
+	var scratch []byte
+	err := v.query.run(ctx, func(values []value) error {
+		scratch = appendRow(scratch[:0], v.columns, values)
+		data := string(scratch)
+		now[data] = append(now[data], data)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for old := range v.out.rows {
+		if _, ok := now[old]; !ok {
+			v.out.replace(old, nil, out)
+		}
+	}
+	for data, rows := range now {
+		v.out.replace(data, rows, out)
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package stream
+
+import (
+	"container/heap"
+	"context"
+	"slices"
+)
+
+// affected are the partitions to compute again, in the order in which their
+// input came: what goes out keeps the order of what came in.
+type affected struct {
+	names  []string
+	number map[string]int
+}
+
+func (a *affected) add(partition string) {
+	if _, ok := a.number[partition]; !ok {
+		a.number[partition] = len(a.names)
+		a.names = append(a.names, partition)
+	}
+}
+
+// updateKeyed finds the partitions that a change can have reached, computes
+// them from the inputs as they are now, and replaces them.
+func (v *view) updateKeyed(ctx context.Context, now int64, out *delta) error {
+	a := &affected{number: map[string]int{}}
+	for i := range v.inputs {
+		for _, r := range v.pending[i].removed {
+			v.reach(i, r, a)
+		}
+		for _, r := range v.pending[i].added {
+			v.reach(i, r, a)
+		}
+	}
+	if len(a.names) == 0 {
+		return nil
+	}
+	v.feed(a)
+	results := make([][]string, len(a.names))
+	untils := make([][]int64, len(a.names))
+	hasUntil := len(v.query.columns) > len(v.columns)+1
+	var scratch []byte
+	err := v.query.run(ctx, func(values []value) error {
+		n := values[len(v.columns)].int()
+		until := int64(0)
+		if hasUntil {
+			end := values[len(v.columns)+1]
+			if end.null || end.int() < now {
+				return nil
+			}
+			until = end.int()
+		}
+		scratch = appendRow(scratch[:0], v.columns, values[:len(v.columns)])
+		results[n] = append(results[n], string(scratch))
+		untils[n] = append(untils[n], until)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for n, partition := range a.names {
+		before := len(out.added)
+		v.out.replace(partition, results[n], out)
+		if !hasUntil {
+			continue
+		}
+		for _, added := range out.added[before:] {
+			at := slices.Index(results[n], added.data)
+			heap.Push(&v.out.expiry, expiring{untils[n][at], added})
+		}
+	}
+	return nil
+}
+
+// reach adds the partitions that a row of input i belongs to.
+func (v *view) reach(i int, r row, a *affected) {
+	in := v.inputs[i]
+	if i == 0 {
+		if in.columns == nil {
+			a.add(r.partition)
+			return
+		}
+		// A NULL is a group of its own.
+		key, _ := appendKey(nil, r.data, in.relation.columns, in.columns)
+		a.add(string(key))
+		return
+	}
+	key, ok := appendKey(nil, r.data, in.relation.columns, in.columns)
+	if !ok {
+		return
+	}
+	parent := v.inputs[in.parent]
+	parent.relation.find(in.parentIndex, key, func(partition, data string) {
+		v.reach(in.parent, row{partition, data}, a)
+	})
+}
+
+// feed fills the feeds with what the affected partitions are computed from.
+func (v *view) feed(a *affected) {
+	for _, in := range v.inputs {
+		in.feed.rows = in.feed.rows[:0]
+	}
+	driver := v.inputs[0]
+	for n, name := range a.names {
+		if driver.columns == nil {
+			for _, data := range driver.relation.rows[name] {
+				driver.feed.rows = append(driver.feed.rows, fed{int64(n), data})
+			}
+			continue
+		}
+		driver.relation.find(driver.by, []byte(name), func(_, data string) {
+			driver.feed.rows = append(driver.feed.rows, fed{int64(n), data})
+		})
+	}
+	var scratch []byte
+	for _, in := range v.inputs[1:] {
+		parent := v.inputs[in.parent]
+		seen := map[string]bool{}
+		for _, f := range parent.feed.rows {
+			key, ok := appendKey(scratch[:0], f.data, parent.relation.columns, in.parentColumns)
+			scratch = key
+			if !ok || seen[string(key)] {
+				continue
+			}
+			seen[string(key)] = true
+			in.relation.find(in.index, key, func(_, data string) {
+				in.feed.rows = append(in.feed.rows, fed{0, data})
+			})
+		}
+	}
+}

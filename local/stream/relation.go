@@ -1,0 +1,183 @@
+package stream
+
+import (
+	"bytes"
+	"container/heap"
+	"slices"
+)
+
+// row is a row and the partition it belongs to: the rows of a relation that
+// come and go together, because they are computed from the same input.
+type row struct {
+	partition string
+	data      string
+}
+
+// delta is how a relation changed.
+type delta struct {
+	added, removed []row
+}
+
+func (d *delta) empty() bool { return len(d.added) == 0 && len(d.removed) == 0 }
+
+func (d *delta) append(o delta) {
+	d.added = append(d.added, o.added...)
+	d.removed = append(d.removed, o.removed...)
+}
+
+// relation holds the rows of a view that is maintained.
+type relation struct {
+	name    string
+	columns []column
+	// key are the columns whose values make the partition's name, in that
+	// order; nil where the partition is not made of columns.
+	key     []int
+	rows    map[string][]string // by partition
+	several bool                // a partition has had more than one row
+	count   int
+	indexes []*index
+	expiry  expiries
+}
+
+func newRelation(name string, columns []column, key []int) *relation {
+	return &relation{name: name, columns: columns, key: key, rows: map[string][]string{}}
+}
+
+// index finds the partitions whose rows have given values in some columns.
+type index struct {
+	columns    []int
+	partitions map[string][]string
+}
+
+// indexOn makes an index, or finds the one that serves: nil says that the
+// partition map itself does.
+func (r *relation) indexOn(columns []int) *index {
+	if slices.Equal(columns, r.key) {
+		return nil
+	}
+	for _, i := range r.indexes {
+		if slices.Equal(i.columns, columns) {
+			return i
+		}
+	}
+	i := &index{columns: columns, partitions: map[string][]string{}}
+	r.indexes = append(r.indexes, i)
+	return i
+}
+
+// find calls yield with the rows that have this key under i.
+func (r *relation) find(i *index, key []byte, yield func(partition, data string)) {
+	if i == nil {
+		for _, data := range r.rows[string(key)] {
+			yield(string(key), data)
+		}
+		return
+	}
+	partitions := i.partitions[string(key)]
+	if !r.several {
+		for _, p := range partitions {
+			yield(p, r.rows[p][0])
+		}
+		return
+	}
+	seen := make(map[string]bool, len(partitions))
+	for _, p := range partitions {
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		for _, data := range r.rows[p] {
+			if k, ok := appendKey(nil, data, r.columns, i.columns); ok && bytes.Equal(k, key) {
+				yield(p, data)
+			}
+		}
+	}
+}
+
+// replace sets the rows of a partition and reports what that changed. Rows that
+// stay are not touched.
+func (r *relation) replace(partition string, rows []string, d *delta) {
+	old := r.rows[partition]
+	if slices.Equal(old, rows) {
+		return
+	}
+	var kept []string
+	for _, o := range old {
+		if n := slices.Index(rows, o); n >= 0 {
+			kept = append(kept, o)
+			rows = slices.Delete(slices.Clone(rows), n, n+1)
+			continue
+		}
+		r.unindex(partition, o)
+		d.removed = append(d.removed, row{partition, o})
+	}
+	for _, n := range rows {
+		r.index(partition, n)
+		d.added = append(d.added, row{partition, n})
+	}
+	r.count += len(kept) + len(rows) - len(old)
+	if now := append(kept, rows...); len(now) > 0 {
+		r.rows[partition] = now
+		r.several = r.several || len(now) > 1
+	} else {
+		delete(r.rows, partition)
+	}
+}
+
+func (r *relation) index(partition, data string) {
+	var scratch [128]byte
+	for _, i := range r.indexes {
+		if key, ok := appendKey(scratch[:0], data, r.columns, i.columns); ok {
+			i.partitions[string(key)] = append(i.partitions[string(key)], partition)
+		}
+	}
+}
+
+func (r *relation) unindex(partition, data string) {
+	var scratch [128]byte
+	for _, i := range r.indexes {
+		key, ok := appendKey(scratch[:0], data, r.columns, i.columns)
+		if !ok {
+			continue
+		}
+		all := i.partitions[string(key)]
+		// Rows leave in about the order in which they came.
+		if n := slices.Index(all, partition); n >= 0 {
+			all = slices.Delete(all, n, n+1)
+		}
+		if len(all) == 0 {
+			delete(i.partitions, string(key))
+		} else {
+			i.partitions[string(key)] = all
+		}
+	}
+}
+
+// expire removes the rows whose time is over.
+func (r *relation) expire(now int64, d *delta) {
+	for len(r.expiry) > 0 && r.expiry[0].until < now {
+		gone := heap.Pop(&r.expiry).(expiring)
+		rows := r.rows[gone.partition]
+		if n := slices.Index(rows, gone.data); n >= 0 {
+			r.replace(gone.partition, slices.Delete(slices.Clone(rows), n, n+1), d)
+		}
+	}
+}
+
+// expiring is a row that a temporal filter lets go after until (microseconds).
+type expiring struct {
+	until int64
+	row
+}
+
+type expiries []expiring
+
+func (e expiries) Len() int           { return len(e) }
+func (e expiries) Less(i, j int) bool { return e[i].until < e[j].until }
+func (e expiries) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *expiries) Push(x any)        { *e = append(*e, x.(expiring)) }
+func (e *expiries) Pop() any {
+	last := (*e)[len(*e)-1]
+	*e = (*e)[:len(*e)-1]
+	return last
+}

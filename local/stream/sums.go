@@ -1,0 +1,323 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// sums is the state of a view of sums and counts: what Materialize calls an
+// accumulable reduction. Its size is that of its groups, not of its input.
+type sums struct {
+	groups map[string]*group
+	// layout of the query's columns: groups first, then for every aggregate its
+	// sum and the number of values in it, then the number of rows.
+	keys []column
+	// counts says of every aggregate whether it is a count, which is 0 where a
+	// sum is NULL.
+	counts []bool
+	// for every output column, the group column (>= 0) or aggregate (-1-n) it shows
+	output []int
+	global bool // no GROUP BY: one row always
+}
+
+type group struct {
+	keys   []value
+	rows   int64
+	sums   []int64
+	values []int64
+}
+
+// aggregate plans a GROUP BY: as sums if all aggregates are sums and counts of
+// integers, else by recomputing the groups that changed.
+func (p *planner) aggregate(ctx context.Context, v *view, t *tree) error {
+	if contains(t.sel, isNow) {
+		return fmt.Errorf("mz_now() beside aggregates is not incremental: put the temporal filter into a view below")
+	}
+	if t.modifier("DISTINCT_MODIFIER") != nil || t.modifier("ORDER_MODIFIER") != nil {
+		return fmt.Errorf("DISTINCT or ORDER BY beside aggregates is not incremental")
+	}
+	if len(v.inputs) != 1 {
+		return fmt.Errorf("an aggregate over a join is not incremental: put the join into a view below")
+	}
+	copied, err := copyTree(t)
+	if err != nil {
+		return err
+	}
+	if err := p.summed(ctx, v, t); err == nil {
+		return nil
+	}
+	groups := list(copied.sel, "group_expressions")
+	if len(groups) == 0 {
+		return fmt.Errorf("an aggregate of everything other than sums and counts of integers is not incremental")
+	}
+	if err := p.partitionBy(v, copied, groups); err != nil {
+		return err
+	}
+	key := p.lineage(v, copied)
+	if key == nil {
+		return fmt.Errorf("a group that is not in the SELECT list is not incremental")
+	}
+	items := copied.sel["select_list"].([]any)
+	copied.sel["select_list"] = append(items, call("any_value", partitionColumn, refNode(v.inputs[0].alias, partitionColumn, "")))
+	return p.finish(ctx, v, copied, keyed, key)
+}
+
+func copyTree(t *tree) (*tree, error) {
+	b, err := json.Marshal(t.root)
+	if err != nil {
+		return nil, err
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(b)))
+	decoder.UseNumber()
+	c := &tree{}
+	if err := decoder.Decode(&c.root); err != nil {
+		return nil, err
+	}
+	c.sel = list(c.root, "statements")[0]["node"].(node)
+	return c, nil
+}
+
+func call(function, alias string, arguments ...node) node {
+	children := make([]any, len(arguments))
+	for i, a := range arguments {
+		children[i] = a
+	}
+	return node{
+		"class": "FUNCTION", "type": "FUNCTION", "alias": alias, "query_location": json.Number("0"),
+		"function_name": function, "schema": "", "catalog": "", "children": children, "filter": nil,
+		"order_bys": node{"type": "ORDER_MODIFIER", "orders": []any{}}, "distinct": false, "is_operator": false, "export_state": false,
+	}
+}
+
+// summed rewrites the SELECT list to the groups, every aggregate's sum and
+// count, and the number of rows.
+func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
+	items := list(t.sel, "select_list")
+	groups := list(t.sel, "group_expressions")
+	s := &sums{groups: map[string]*group{}, global: len(groups) == 0}
+	var keys, totals []any
+	var names []string
+	for i, item := range items {
+		names = append(names, nameOf(item, i))
+		if !contains(item, isAggregate) {
+			if !slices.ContainsFunc(groups, func(g node) bool { return sameNode(p.item(t, g), item) }) {
+				return fmt.Errorf("column %d is neither a group nor an aggregate", i+1)
+			}
+			s.output = append(s.output, len(keys))
+			item["alias"] = fmt.Sprintf("k%d", len(keys))
+			keys = append(keys, item)
+			continue
+		}
+		sum, count, err := total(item, len(s.counts))
+		if err != nil {
+			return err
+		}
+		totals = append(totals, sum, count)
+		s.output = append(s.output, -1-len(s.counts))
+		s.counts = append(s.counts, !isCall(sum, "sum"))
+	}
+	if len(keys) != len(groups) {
+		return fmt.Errorf("a group is not in the SELECT list")
+	}
+	// GROUP BY 1 counts positions that have moved: name the expressions.
+	expressions := make([]any, len(groups))
+	for i := range groups {
+		expressions[i] = withoutAlias(keys[i].(node))
+	}
+	t.sel["group_expressions"] = expressions
+	t.sel["group_sets"] = groupSets(len(groups))
+	t.sel["select_list"] = append(append(keys, totals...), call("count_star", "n"))
+	body, err := p.duck.print(ctx, t)
+	if err != nil {
+		return err
+	}
+	query := p.withFeeds(v, body)
+	columns, err := p.duck.describe(ctx, query)
+	if err != nil {
+		return err
+	}
+	for i := len(keys); i < len(columns); i++ {
+		if columns[i].kind == kindFloat {
+			return fmt.Errorf("a sum of floats depends on its order")
+		}
+		columns[i].kind = kindInt
+	}
+	if v.query, err = p.duck.prepare(ctx, query, columns); err != nil {
+		return err
+	}
+	s.keys = columns[:len(keys)]
+	for i, o := range s.output {
+		if o >= 0 {
+			v.columns = append(v.columns, column{names[i], s.keys[o].kind})
+		} else {
+			v.columns = append(v.columns, column{names[i], outKind(items[i])})
+		}
+	}
+	v.strategy, v.sums = summed, s
+	var key []string
+	for k := range keys {
+		key = append(key, names[slices.Index(s.output, k)])
+	}
+	v.out = newRelation(v.name, v.columns, indexesOf(v.columns, key))
+	v.pending = make([]delta, 1)
+	if s.global {
+		v.out.replace("", s.rows(s.group("", nil), v.columns), &delta{})
+	}
+	return nil
+}
+
+func groupSets(n int) []any {
+	if n == 0 {
+		return []any{}
+	}
+	set := make([]any, n)
+	for i := range set {
+		set[i] = json.Number(strconv.Itoa(i))
+	}
+	return []any{set}
+}
+
+func nameOf(item node, i int) string {
+	if alias := str(item, "alias"); alias != "" {
+		return alias
+	}
+	if ref, ok := refOf(item); ok {
+		return ref.column
+	}
+	return fmt.Sprintf("column%d", i+1)
+}
+
+// sameNode compares expressions but for where they stand and what they are called.
+func sameNode(a, b node) bool {
+	print := func(n node) string {
+		clean := withoutAlias(n)
+		b, err := json.Marshal(clean)
+		if err != nil {
+			return ""
+		}
+		return string(b)
+	}
+	return print(a) == print(b)
+}
+
+func withoutAlias(n node) node {
+	var strip func(v any) any
+	strip = func(v any) any {
+		switch v := v.(type) {
+		case node:
+			c := node{}
+			for k, x := range v {
+				switch k {
+				case "query_location":
+					c[k] = json.Number("0")
+				case "alias":
+					c[k] = ""
+				default:
+					c[k] = strip(x)
+				}
+			}
+			return c
+		case []any:
+			c := make([]any, len(v))
+			for i, x := range v {
+				c[i] = strip(x)
+			}
+			return c
+		}
+		return v
+	}
+	return strip(n).(node)
+}
+
+// total splits sum(x), count(x) or count(*), cast or not, into a sum and the
+// number of its values.
+func total(item node, n int) (sum, count node, err error) {
+	for str(item, "class") == "CAST" {
+		item = child(item, "child")
+	}
+	if !isAggregate(item) || item["filter"] != nil || item["distinct"] == true {
+		return nil, nil, fmt.Errorf("an expression over aggregates is not summed")
+	}
+	sumName, countName := fmt.Sprintf("s%d", n), fmt.Sprintf("c%d", n)
+	arguments := list(item, "children")
+	switch str(item, "function_name") {
+	case "count_star":
+		return call("count_star", sumName), call("count_star", countName), nil
+	case "count":
+		return call("count", sumName, arguments...), call("count_star", countName), nil
+	case "sum":
+		return call("sum", sumName, arguments...), call("count", countName, arguments...), nil
+	}
+	return nil, nil, fmt.Errorf("%s is not summed", str(item, "function_name"))
+}
+
+// outKind is the type that the view shows: what it casts to, or numeric for the
+// sum of bigints, as in Materialize.
+func outKind(item node) kind {
+	if str(item, "class") == "CAST" {
+		switch str(child(item, "cast_type"), "id") {
+		case "DOUBLE":
+			return kindFloat
+		case "DECIMAL", "HUGEINT":
+			return kindNumeric
+		}
+		return kindInt
+	}
+	if str(item, "function_name") == "sum" {
+		return kindNumeric
+	}
+	return kindInt
+}
+
+// group finds the group of these keys, or makes it.
+func (s *sums) group(name string, keys []value) *group {
+	g, ok := s.groups[name]
+	if !ok {
+		g = &group{keys: slices.Clone(keys), sums: make([]int64, len(s.counts)), values: make([]int64, len(s.counts))}
+		s.groups[name] = g
+	}
+	return g
+}
+
+// add takes in one row of the query; sign is -1 for rows that went.
+func (s *sums) add(g *group, values []value, sign int64) {
+	at := len(s.keys)
+	for a := range s.counts {
+		if !values[at].null {
+			g.sums[a] += sign * values[at].int()
+		}
+		g.values[a] += sign * values[at+1].int()
+		at += 2
+	}
+	g.rows += sign * values[at].int()
+}
+
+// rows shows a group as the view does: nothing if no row is left in it.
+func (s *sums) rows(g *group, columns []column) []string {
+	if g.rows == 0 && !s.global {
+		return nil
+	}
+	values := make([]value, len(s.output))
+	for i, o := range s.output {
+		if o >= 0 {
+			values[i] = g.keys[o]
+			continue
+		}
+		a := -1 - o
+		switch {
+		case g.values[a] == 0 && !s.counts[a]:
+			values[i] = value{null: true}
+		case columns[i].kind == kindFloat:
+			values[i] = floatValue(float64(g.sums[a]))
+		case columns[i].kind == kindNumeric:
+			values[i] = textValue(strconv.FormatInt(g.sums[a], 10))
+		default:
+			values[i] = intValue(g.sums[a])
+		}
+	}
+	return []string{string(appendRow(nil, columns, values))}
+}

@@ -1,0 +1,155 @@
+// Package sql is the Materialize program of tripcast: numbered files that turn
+// the topics of trips and predictions into features, labels and the numbers of
+// the dashboard, and the few lines of Go that carry and apply them.
+//
+// The files are the product. Whoever runs them, Materialize or the laptop's
+// stand-in, runs these very statements, in order of file name.
+package sql
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+//go:embed *.sql
+var files embed.FS
+
+// Files returns the embedded program.
+func Files() fs.FS { return files }
+
+// Defaults are the variables of the embedded program and what they are unless
+// said otherwise.
+//
+//   - kafka_broker: bootstrap address as Materialize sees it.
+//   - trip_retention: how long after its arrival a trip, or a prediction that
+//     waits for its label, is kept. It has to outlast the longest trip (a day).
+//   - features_retention: how long after its arrival a pick-up may still be
+//     turned into features.
+//   - grace: by how much of event time the topics may be apart. At N times real
+//     time, a delay of a second between two topics is N seconds of event time.
+func Defaults() map[string]string {
+	return map[string]string{
+		"kafka_broker":       "redpanda:9092",
+		"trip_retention":     "25 hours",
+		"features_retention": "1 hour",
+		"grace":              "1 minute",
+	}
+}
+
+// Statement is one SQL statement and where it stands.
+type Statement struct {
+	File string
+	Line int // of its first token
+	Text string
+	// Tokens of Text, without the final semicolon.
+	Tokens []Token
+}
+
+// String is "file:line", the place that an error names.
+func (s Statement) String() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
+
+// variable is ${name}, in quotes or out of them.
+var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// Load reads every *.sql file of fsys in order of name, puts variables in place
+// of ${name}, and splits the text into statements. A variable that is not given
+// is an error that names it, its file and its line; so is a given one that no
+// file uses, which is how a typing mistake shows.
+func Load(fsys fs.FS, variables map[string]string) ([]Statement, error) {
+	names, err := fs.Glob(fsys, "*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("sql: listing files: %w", err)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("sql: no *.sql files found")
+	}
+	slices.Sort(names)
+	used := map[string]bool{}
+	var all []Statement
+	for _, name := range names {
+		text, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return nil, fmt.Errorf("sql: reading %s: %w", name, err)
+		}
+		expanded, err := expand(name, string(text), variables, used)
+		if err != nil {
+			return nil, err
+		}
+		statements, err := Split(name, expanded)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, statements...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		if !used[name] {
+			return nil, fmt.Errorf("sql: variable %q is given but no file uses it", name)
+		}
+	}
+	return all, nil
+}
+
+func expand(file, text string, variables map[string]string, used map[string]bool) (string, error) {
+	var missing error
+	expanded := variable.ReplaceAllStringFunc(text, func(match string) string {
+		name := match[2 : len(match)-1]
+		value, ok := variables[name]
+		if !ok && missing == nil {
+			line := 1 + strings.Count(text[:strings.Index(text, match)], "\n")
+			missing = fmt.Errorf("sql: %s:%d: variable %q is not given", file, line, name)
+		}
+		used[name] = true
+		// Every variable stands inside a quoted literal.
+		return strings.ReplaceAll(value, "'", "''")
+	})
+	return expanded, missing
+}
+
+// Split cuts a script into its statements. file is only for messages.
+func Split(file, text string) ([]Statement, error) {
+	tokens, err := Lex(text)
+	if err != nil {
+		return nil, fmt.Errorf("sql: %s: %w", file, err)
+	}
+	var statements []Statement
+	start := 0
+	for i := 0; i <= len(tokens); i++ {
+		if i < len(tokens) && !tokens[i].Is(";") {
+			continue
+		}
+		if part := tokens[start:i]; len(part) > 0 {
+			last := part[len(part)-1]
+			statements = append(statements, Statement{
+				File: file, Line: part[0].Line, Tokens: part,
+				Text: text[part[0].Pos : last.Pos+len(last.Raw)],
+			})
+		}
+		start = i + 1
+	}
+	return statements, nil
+}
+
+// Execer runs one statement: a *pgx.Conn, or what stands in for it.
+type Execer interface {
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+}
+
+// Apply runs the statements in order. Every statement of the program says IF NOT
+// EXISTS, so applying twice changes nothing. The first error stops it and names
+// the statement's place; running it again goes on from there.
+func Apply(ctx context.Context, db Execer, statements []Statement) error {
+	for _, s := range statements {
+		if _, err := db.Exec(ctx, s.Text); err != nil {
+			return fmt.Errorf("sql: %s: %w", s, err)
+		}
+	}
+	return nil
+}
