@@ -1,0 +1,179 @@
+package stream
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// rowOf reads a record as a row of its source. Materialize would put the whole
+// source into an error state for a value that is no JSON; here the record is
+// left out and the error names it.
+func rowOf(s *source, r *kgo.Record) (row, error) {
+	if r.Value != nil && !json.Valid(r.Value) {
+		return row{}, fmt.Errorf("stream: topic %s, partition %d, offset %d: the value is not JSON", r.Topic, r.Partition, r.Offset)
+	}
+	values := make([]value, len(s.columns))
+	for i, what := range s.include {
+		switch what {
+		case "data":
+			values[i] = value{text: string(r.Value), null: r.Value == nil}
+		case "key":
+			values[i] = value{text: string(r.Key), null: r.Key == nil}
+		case "partition":
+			values[i] = intValue(int64(r.Partition))
+		case "offset":
+			values[i] = intValue(r.Offset)
+		case "timestamp":
+			values[i] = intValue(r.Timestamp.UnixMicro())
+		}
+	}
+	partition := strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10)
+	return row{partition, string(appendRow(nil, s.columns, values))}, nil
+}
+
+// sink writes the rows of a view as records, as Materialize's Kafka sinks do
+// with KEY FORMAT TEXT, VALUE FORMAT JSON and ENVELOPE UPSERT.
+type sink struct {
+	*sinkDefinition
+	columns []column
+	key     int
+	headers int // -1 for none
+}
+
+func newSink(def *sinkDefinition, columns []column) *sink {
+	s := &sink{sinkDefinition: def, columns: columns, key: indexesOf(columns, def.key)[0], headers: -1}
+	if def.headers != "" {
+		s.headers = indexesOf(columns, []string{def.headers})[0]
+	}
+	return s
+}
+
+// records are what a delta writes: rows that came, and a tombstone for every
+// key that went and did not come back.
+func (s *sink) records(d delta, at time.Time) ([]*kgo.Record, error) {
+	var records []*kgo.Record
+	values := make([]value, len(s.columns))
+	present := make(map[string]bool, len(d.added))
+	for _, r := range d.added {
+		decodeRow(r.data, s.columns, values)
+		record, err := s.record(values, at)
+		if err != nil {
+			return nil, err
+		}
+		record.Value = appendJSONRow(make([]byte, 0, len(r.data)+64*len(values)), s.columns, values)
+		present[string(record.Key)] = true
+		records = append(records, record)
+	}
+	for _, r := range d.removed {
+		decodeRow(r.data, s.columns, values)
+		record, err := s.record(values, at)
+		if err != nil {
+			return nil, err
+		}
+		if !present[string(record.Key)] {
+			records = append(records, record)
+		}
+	}
+	return records, nil
+}
+
+func (s *sink) record(values []value, at time.Time) (*kgo.Record, error) {
+	record := &kgo.Record{Topic: s.topic, Key: []byte(textOf(s.columns[s.key].kind, values[s.key]))}
+	if s.headers >= 0 && !values[s.headers].null {
+		var headers map[string]*string
+		if err := json.Unmarshal([]byte(values[s.headers].text), &headers); err != nil {
+			return nil, fmt.Errorf("stream: sink %s: headers of key %q: %w", s.name, record.Key, err)
+		}
+		for _, k := range sortedKeys(headers) {
+			h := kgo.RecordHeader{Key: k}
+			if v := headers[k]; v != nil {
+				h.Value = []byte(*v)
+			}
+			record.Headers = append(record.Headers, h)
+		}
+	}
+	record.Headers = append(record.Headers, kgo.RecordHeader{
+		Key: "materialize-timestamp", Value: strconv.AppendInt(nil, at.UnixMilli(), 10),
+	})
+	return record, nil
+}
+
+// textOf is a value as KEY FORMAT TEXT and the Postgres protocol show it.
+func textOf(k kind, v value) string {
+	switch k {
+	case kindBool:
+		return strconv.FormatBool(v.bool())
+	case kindInt:
+		return strconv.FormatInt(v.int(), 10)
+	case kindFloat:
+		return strconv.FormatFloat(v.float(), 'g', -1, 64)
+	case kindTime:
+		return time.UnixMicro(v.int()).UTC().Format("2006-01-02 15:04:05.999999")
+	default:
+		return v.text
+	}
+}
+
+func appendJSONRow(b []byte, columns []column, values []value) []byte {
+	for i, c := range columns {
+		if i == 0 {
+			b = append(b, '{')
+		} else {
+			b = append(b, ',')
+		}
+		b = appendJSONString(b, c.name)
+		b = append(b, ':')
+		b = appendJSONValue(b, c.kind, values[i])
+	}
+	return append(b, '}')
+}
+
+// appendJSONValue encodes as Materialize's JSON sinks do: numeric as a string,
+// a timestamp as a string of epoch seconds with milliseconds, jsonb nested.
+func appendJSONValue(b []byte, k kind, v value) []byte {
+	if v.null {
+		return append(b, "null"...)
+	}
+	switch k {
+	case kindBool:
+		return strconv.AppendBool(b, v.bool())
+	case kindInt:
+		return strconv.AppendInt(b, v.int(), 10)
+	case kindFloat:
+		if f := v.float(); math.IsNaN(f) || math.IsInf(f, 0) {
+			return append(b, "null"...)
+		}
+		encoded, err := json.Marshal(v.float())
+		if err != nil {
+			return append(b, "null"...)
+		}
+		return append(b, encoded...)
+	case kindTime:
+		ms := v.int() / 1000
+		return append(b, fmt.Sprintf(`"%d.%03d"`, ms/1000, ms%1000)...)
+	case kindJSON, kindMap:
+		return append(b, v.text...)
+	default:
+		return appendJSONString(b, v.text)
+	}
+}
+
+func appendJSONString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x7f || c == '<' || c == '>' || c == '&' {
+			encoded, err := json.Marshal(s)
+			if err != nil {
+				return append(b, `""`...)
+			}
+			return append(b, encoded...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}

@@ -1,0 +1,210 @@
+// Package stream stands in for Materialize: it reads the very files of sql/,
+// keeps their views up to date as records arrive, writes the sinks, and answers
+// on the Postgres protocol.
+//
+// # How
+//
+// Time is cut into ticks. A tick takes the records that arrived (package-level
+// comment of reader says which belong together), works out for every view which
+// of its partitions they can have changed, lets DuckDB evaluate the view's own
+// body over the rows of those partitions alone, and compares. What a sunk view
+// gained is produced as upserts, what it lost as tombstones, one Kafka
+// transaction a tick. State is kept in Go; DuckDB only evaluates.
+//
+// # What it supports
+//
+// CREATE SOURCE and TABLE FROM SOURCE over Kafka (VALUE FORMAT JSON, ENVELOPE
+// NONE), views, materialized views, and Kafka sinks (JSON, ENVELOPE UPSERT,
+// HEADERS). A view is incremental if it is a filter or projection, DISTINCT ON
+// columns, a join by equal columns, or an aggregate of one relation; whatever
+// else a sink stands on is computed as a whole at every change, which is
+// correct and slow. mz_now() <= expression bounds a view that is a filter. What
+// is not supported is refused at start-up with file, line and statement.
+//
+// # What it does not promise
+//
+// A value that is not JSON puts a source of Materialize into an error state;
+// here it is logged and left out. Numbers of jsonb are doubles. Sources are read
+// once each and their records are not kept: select from the views.
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tripcast.dev/sql"
+)
+
+// Config is what a Stream needs.
+type Config struct {
+	Brokers    []string        // bootstrap addresses
+	Options    []kgo.Opt       // TLS, SASL
+	Statements []sql.Statement // as sql.Load gives them
+	Log        *slog.Logger    // nil means slog.Default
+	// Tick is the least time from one tick to the next: a longer one makes
+	// larger, cheaper ticks. 0 means 5 ms.
+	Tick time.Duration
+}
+
+// Stream keeps the views of a program. Its methods may be called from any
+// goroutine.
+type Stream struct {
+	config Config
+	engine *engine
+	query  *queries
+	reader *reader
+	writer *writer
+	stats  struct {
+		ticks, rows, sunk, busy atomic.Int64
+	}
+}
+
+// Stats is what a stream has done so far.
+type Stats struct {
+	Ticks int64         // ticks with at least one record
+	Rows  int64         // records taken in
+	Sunk  int64         // rows and tombstones of sunk views
+	Busy  time.Duration // spent in ticks
+}
+
+// New plans the program and connects. Every statement that is not supported is
+// an error that names its file and line.
+func New(ctx context.Context, config Config) (*Stream, error) {
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	if config.Tick == 0 {
+		config.Tick = 5 * time.Millisecond
+	}
+	e, err := newEngine(ctx, config.Statements)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stream{config: config, engine: e}
+	if s.query, err = newQueries(ctx, e); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	if s.reader, err = newReader(config.Brokers, config.Options, e.program.sources, config.Log); err != nil {
+		return nil, errors.Join(err, s.query.close(), e.close())
+	}
+	sinks := map[string][]*sink{}
+	for _, def := range e.program.sinks {
+		sinks[def.from] = append(sinks[def.from], newSink(def, e.byName[def.from].columns))
+	}
+	if s.writer, err = newWriter(config.Brokers, config.Options, sinks, config.Log); err != nil {
+		s.reader.client.Close()
+		return nil, errors.Join(err, s.query.close(), e.close())
+	}
+	for _, v := range e.views {
+		if v.strategy == whole {
+			config.Log.Warn("a view is computed as a whole at every change", "view", v.name, "at", v.at.String(), "why", v.reason)
+		}
+	}
+	return s, nil
+}
+
+// Run ticks until ctx ends, which is no error. It may be called once. Records
+// that were read but not sunk when it ends are read again by the next run,
+// which recognises in the sinks' topics what this one has written.
+func (s *Stream) Run(ctx context.Context) error {
+	err := s.run(ctx)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
+		return nil
+	}
+	return err
+}
+
+// Close lets go of everything. Run must have returned.
+func (s *Stream) Close() error {
+	s.reader.client.Close()
+	s.writer.client.Close()
+	return errors.Join(s.query.close(), s.engine.close())
+}
+
+// Stats says what the stream has done so far.
+func (s *Stream) Stats() Stats {
+	return Stats{
+		Ticks: s.stats.ticks.Load(), Rows: s.stats.rows.Load(), Sunk: s.stats.sunk.Load(),
+		Busy: time.Duration(s.stats.busy.Load()),
+	}
+}
+
+func (s *Stream) run(ctx context.Context) error {
+	if err := s.writer.createTopics(ctx); err != nil {
+		return err
+	}
+	if err := s.writer.recall(ctx, s.config.Brokers, s.config.Options); err != nil {
+		return err
+	}
+	const idle = 250 * time.Millisecond // rows expire even if nothing arrives
+	var looked, expired, ticked time.Time
+	for {
+		if time.Since(looked) > time.Second {
+			if err := s.look(ctx, looked.IsZero()); err != nil {
+				return err
+			}
+			looked = time.Now()
+		}
+		if wait := s.config.Tick - time.Since(ticked); wait > 0 {
+			time.Sleep(wait)
+		}
+		in, err := s.reader.next(ctx, idle)
+		if err != nil {
+			return err
+		}
+		ticked = time.Now()
+		if len(in) == 0 {
+			if !s.reader.queued() && len(s.reader.missing) == 0 {
+				s.writer.caughtUp()
+			}
+			if time.Since(expired) < idle {
+				continue
+			}
+		}
+		expired = ticked
+		if err := s.tick(ctx, ticked, in); err != nil {
+			return err
+		}
+	}
+}
+
+// look finds topics that have come into being.
+func (s *Stream) look(ctx context.Context, first bool) error {
+	absent, err := s.reader.assign(ctx)
+	if err != nil {
+		return err
+	}
+	if first {
+		for _, source := range absent {
+			s.config.Log.Error("a source's topic does not exist yet; waiting for it", "source", source.name, "topic", source.topic, "at", source.at.String())
+		}
+	}
+	return nil
+}
+
+func (s *Stream) tick(ctx context.Context, now time.Time, in map[string][]row) error {
+	sunk, err := s.engine.advance(ctx, now, in)
+	if err != nil {
+		return err
+	}
+	if err := s.writer.write(ctx, now, sunk); err != nil {
+		return fmt.Errorf("stream: writing the sinks: %w", err)
+	}
+	for _, d := range sunk {
+		s.stats.sunk.Add(int64(len(d.added) + len(d.removed)))
+	}
+	for _, rows := range in {
+		s.stats.rows.Add(int64(len(rows)))
+	}
+	if len(in) > 0 {
+		s.stats.ticks.Add(1)
+		s.stats.busy.Add(int64(time.Since(now)))
+	}
+	return nil
+}

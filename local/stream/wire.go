@@ -1,0 +1,275 @@
+package stream
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/duckdb/duckdb-go/v2"
+	"github.com/jackc/pgx/v5/pgtype"
+	wire "github.com/jeroenrinzema/psql-wire"
+	"github.com/jeroenrinzema/psql-wire/codes"
+	psqlerr "github.com/jeroenrinzema/psql-wire/errors"
+
+	tripsql "tripcast.dev/sql"
+)
+
+// Serve answers on the Postgres protocol until ctx ends: SELECT over every view,
+// SHOW VIEWS, SOURCES, SINKS and settings. SET, BEGIN and COMMIT are accepted
+// and mean nothing: every query sees the views as of its own moment.
+func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
+	server, err := wire.NewServer(s.parse,
+		wire.Logger(s.config.Log),
+		wire.Version("15.0"),
+		wire.GlobalParameters(wire.Parameters{"application_name": "", "is_superuser": "off", "session_authorization": "materialize"}),
+	)
+	if err != nil {
+		return fmt.Errorf("stream: preparing the Postgres protocol: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("stream: serving the Postgres protocol: %w", err)
+	}
+	return nil
+}
+
+// parse turns what a client sent into statements.
+func (s *Stream) parse(ctx context.Context, query wire.Query) (wire.PreparedStatements, error) {
+	statements, err := tripsql.Split("query", query.Query)
+	if err != nil {
+		return nil, psqlerr.WithCode(err, codes.Syntax)
+	}
+	if len(statements) == 0 {
+		return wire.Prepared(wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error { return w.Empty() })), nil
+	}
+	var prepared wire.PreparedStatements
+	for _, one := range statements {
+		p, err := s.prepare(ctx, one)
+		if err != nil {
+			return nil, psqlerr.WithCode(err, codes.Syntax)
+		}
+		prepared = append(prepared, p)
+	}
+	return prepared, nil
+}
+
+func (s *Stream) prepare(ctx context.Context, statement tripsql.Statement) (*wire.PreparedStatement, error) {
+	switch verb := strings.ToUpper(statement.Tokens[0].Text); verb {
+	case "SELECT", "WITH", "VALUES", "(":
+		return s.selects(ctx, statement)
+	case "SHOW":
+		return s.show(statement)
+	case "SET", "RESET", "BEGIN", "START", "COMMIT", "ROLLBACK", "DISCARD", "CLOSE", "DEALLOCATE":
+		return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
+			return w.Complete(verb)
+		}), nil
+	default:
+		return nil, fmt.Errorf("%s is not supported: SELECT and SHOW are", verb)
+	}
+}
+
+func (s *Stream) selects(ctx context.Context, statement tripsql.Statement) (*wire.PreparedStatement, error) {
+	query, err := duckSQL(statement.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	columns, parameters, err := s.query.types(ctx, query, statement.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	run := func(ctx context.Context, w wire.DataWriter, given []wire.Parameter) error {
+		arguments := make([]any, len(given))
+		for i, p := range given {
+			if p.Value() == nil {
+				continue
+			}
+			v, err := p.Scan(parameters[i])
+			if err != nil {
+				return psqlerr.WithCode(fmt.Errorf("parameter $%d: %w", i+1, err), codes.InvalidTextRepresentation)
+			}
+			arguments[i] = v
+		}
+		result, err := s.query.run(ctx, query, arguments, columns)
+		if err != nil {
+			return psqlerr.WithCode(err, codes.Internal)
+		}
+		return writeRows(w, result)
+	}
+	return wire.NewStatement(run, wire.WithColumns(wireColumns(columns)), wire.WithParameters(parameters)), nil
+}
+
+func writeRows(w wire.DataWriter, r *result) error {
+	line := make([]any, len(r.columns))
+	for _, values := range r.rows {
+		for i, v := range values {
+			cell, err := wireValue(r.columns[i].kind, v)
+			if err != nil {
+				return err
+			}
+			line[i] = cell
+		}
+		if err := w.Row(line); err != nil {
+			return fmt.Errorf("writing a row: %w", err)
+		}
+	}
+	return w.Complete(fmt.Sprintf("SELECT %d", len(r.rows)))
+}
+
+// oids of the kinds; a map is shown as jsonb.
+var oids = [...]uint32{
+	kindBool: pgtype.BoolOID, kindInt: pgtype.Int8OID, kindFloat: pgtype.Float8OID, kindText: pgtype.TextOID,
+	kindJSON: pgtype.JSONBOID, kindTime: pgtype.TimestampOID, kindNumeric: pgtype.NumericOID, kindMap: pgtype.JSONBOID,
+}
+
+func wireColumns(columns []column) wire.Columns {
+	all := make(wire.Columns, len(columns))
+	for i, c := range columns {
+		all[i] = wire.Column{Name: c.name, Oid: oids[c.kind], Width: -1}
+	}
+	return all
+}
+
+func wireValue(k kind, v value) (any, error) {
+	if v.null {
+		return nil, nil
+	}
+	switch k {
+	case kindBool:
+		return v.bool(), nil
+	case kindInt:
+		return v.int(), nil
+	case kindFloat:
+		return v.float(), nil
+	case kindTime:
+		return time.UnixMicro(v.int()).UTC(), nil
+	case kindJSON, kindMap:
+		return []byte(v.text), nil
+	case kindNumeric:
+		var n pgtype.Numeric
+		if err := n.Scan(v.text); err != nil {
+			return nil, fmt.Errorf("showing %q as numeric: %w", v.text, err)
+		}
+		return n, nil
+	default:
+		return v.text, nil
+	}
+}
+
+// settings that drivers ask for when they connect.
+var settings = map[string]string{
+	"server_version": "15.0", "client_encoding": "UTF8", "timezone": "UTC", "standard_conforming_strings": "on",
+	"transaction_isolation": "strict serializable", "search_path": "public", "cluster": "local", "database": "materialize",
+}
+
+func (s *Stream) show(statement tripsql.Statement) (*wire.PreparedStatement, error) {
+	var words []string
+	for _, t := range statement.Tokens[1:] {
+		words = append(words, strings.ToLower(t.Text))
+	}
+	what := strings.Join(words, " ")
+	var names []string
+	switch what {
+	case "views", "materialized views":
+		for _, v := range s.engine.views {
+			if what == "views" || strings.EqualFold(v.at.Tokens[1].Text, "materialized") {
+				names = append(names, v.name)
+			}
+		}
+	case "sources":
+		names = sortedKeys(s.engine.program.sources)
+	case "sinks":
+		for _, sink := range s.engine.program.sinks {
+			names = append(names, sink.name)
+		}
+	default:
+		setting, ok := settings[strings.ReplaceAll(what, "transaction isolation level", "transaction_isolation")]
+		if !ok {
+			return nil, fmt.Errorf("SHOW %s is not supported: VIEWS, MATERIALIZED VIEWS, SOURCES, SINKS and a few settings are", what)
+		}
+		return showing(strings.ReplaceAll(what, " ", "_"), []string{setting}), nil
+	}
+	slices.Sort(names)
+	return showing("name", names), nil
+}
+
+func showing(name string, lines []string) *wire.PreparedStatement {
+	r := &result{columns: []column{{name, kindText}}}
+	for _, l := range lines {
+		r.rows = append(r.rows, []value{textValue(l)})
+	}
+	return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
+		return writeRows(w, r)
+	}, wire.WithColumns(wireColumns(r.columns)))
+}
+
+// types says which columns a query returns and which types its parameters have.
+func (q *queries) types(ctx context.Context, query string, tokens []tripsql.Token) ([]column, []uint32, error) {
+	q.engine.mu.Lock()
+	defer q.engine.mu.Unlock()
+	parameters, err := q.parameters(ctx, query)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(parameters) == 0 {
+		columns, err := q.duck.describe(ctx, query)
+		return columns, nil, err
+	}
+	// DESCRIBE takes no parameters: NULL has the type that the place asks for.
+	without := slices.Clone(tokens)
+	for i, t := range without {
+		if t.Kind == tripsql.Param {
+			without[i] = tripsql.Token{Kind: tripsql.Word, Text: "NULL", Raw: "NULL", Line: t.Line}
+		}
+	}
+	text, err := duckSQL(without)
+	if err != nil {
+		return nil, nil, err
+	}
+	columns, err := q.duck.describe(ctx, text)
+	return columns, parameters, err
+}
+
+func (q *queries) parameters(ctx context.Context, query string) ([]uint32, error) {
+	var parameters []uint32
+	err := q.duck.conn.Raw(func(c any) error {
+		prepared, err := c.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		defer prepared.Close()
+		statement, ok := prepared.(*duckdb.Stmt)
+		if !ok {
+			return fmt.Errorf("unexpected %T from DuckDB", prepared)
+		}
+		for n := 1; n <= statement.NumInput(); n++ {
+			t, err := statement.ParamType(n)
+			if err != nil {
+				return err
+			}
+			parameters = append(parameters, parameterOID(t))
+		}
+		return nil
+	})
+	return parameters, err
+}
+
+func parameterOID(t duckdb.Type) uint32 {
+	switch t {
+	case duckdb.TYPE_BOOLEAN:
+		return pgtype.BoolOID
+	case duckdb.TYPE_TINYINT, duckdb.TYPE_SMALLINT, duckdb.TYPE_INTEGER, duckdb.TYPE_BIGINT, duckdb.TYPE_HUGEINT:
+		return pgtype.Int8OID
+	case duckdb.TYPE_FLOAT, duckdb.TYPE_DOUBLE, duckdb.TYPE_DECIMAL:
+		return pgtype.Float8OID
+	case duckdb.TYPE_TIMESTAMP, duckdb.TYPE_TIMESTAMP_TZ:
+		return pgtype.TimestampOID
+	default:
+		return pgtype.TextOID
+	}
+}
