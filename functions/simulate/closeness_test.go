@@ -56,9 +56,9 @@ func TestSyntheticIsCloseToRecorded(t *testing.T) {
 
 	// A month's traffic is one sample of an autoregression: several seeds show
 	// that it is not this one's luck.
-	for seed := range uint64(4) {
+	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			s, err := NewSynthetic(SyntheticConfig{Seed: seed, Start: january, TripsPerHour: 250, SnowDays: []time.Time{blizzard}})
+			s, err := NewSynthetic(SyntheticConfig{Seed: seed, Start: january, TripsPerHour: 150, SnowDays: []time.Time{blizzard}})
 			if err != nil {
 				t.Fatal(err)
 			}

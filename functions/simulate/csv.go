@@ -19,7 +19,8 @@ import (
 // any order; others are ignored.
 //
 // That file is not sorted by pick-up time, so the whole file is read and sorted
-// before the first trip: about 150 bytes a trip.
+// before the first trip. A trip takes about 100 bytes, and three times as much
+// while the file is read: 440 MB for the 1.46 million trips of Kaggle, 140 MB after.
 type CSV struct {
 	rows     []row
 	next     int

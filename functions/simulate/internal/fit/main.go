@@ -4,8 +4,8 @@
 //
 // FILE is a month of trips in the columns of Kaggle's "NYC Taxi Trip Duration".
 // It writes functions/simulate/internal/newyork/tables.json. Only aggregates are
-// written, none of them of fewer than minCell points, and the same trips always
-// give the same bytes.
+// written: counts by zone, by hour and by cell of at least minCell points, medians
+// and quantiles. The same trips always give the same bytes.
 //
 // The tables of a usual day leave out --except, days that were not; the storm's
 // tables are what --storm, the first of StormHours, was beside a usual day.
