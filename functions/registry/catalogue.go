@@ -1,0 +1,155 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/online"
+)
+
+// Apply makes a catalogue the one that every reader and learner follows, and
+// its champion the one that is served. It writes nothing and returns
+// *StateErrors, joined, if a model with that name has learned under another
+// specification: a model is not changed, it gets a new name. Models that are no
+// longer in the catalogue are not served or taught, but keep what they learned.
+func Apply(ctx context.Context, client redis.UniversalClient, c *online.Catalogue) error {
+	encoded, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("registry: encode catalogue: %w", err)
+	}
+	specs := make([]*redis.StringCmd, len(c.Models))
+	if err := pipelined(ctx, client, func(pipe redis.Pipeliner) {
+		for i, spec := range c.Models {
+			specs[i] = pipe.HGet(ctx, headKey(spec.Name), fieldSpec)
+		}
+	}); err != nil {
+		return unavailable("apply catalogue", err)
+	}
+	var changed []error
+	for i, spec := range c.Models {
+		if err := specs[i].Err(); err != nil && !errors.Is(err, redis.Nil) {
+			changed = append(changed, keyError(spec.Name, err))
+		}
+		if learned := specs[i].Val(); learned != "" && learned != spec.Hash() {
+			changed = append(changed, &StateError{Model: spec.Name, Reason: fmt.Sprintf(
+				"it has learned under specification %.12s and cannot become %.12s: give the changed model a new name", learned, spec.Hash(),
+			)})
+		}
+	}
+	if len(changed) > 0 {
+		return errors.Join(changed...)
+	}
+	sum := sha256.Sum256(encoded)
+	etag := hex.EncodeToString(sum[:])
+	if err := client.HSet(ctx, catalogueKey, catalogueEtag, etag, catalogueJSON, encoded).Err(); err != nil {
+		return unavailable("apply catalogue", err)
+	}
+	// The two keys need not change together: a champion that is not in the
+	// catalogue counts as none.
+	if err := client.Set(ctx, championKey, c.Champion, 0).Err(); err != nil {
+		return unavailable("apply champion", err)
+	}
+	return nil
+}
+
+// readCatalogue returns the catalogue in Redis and its etag.
+func readCatalogue(ctx context.Context, client redis.UniversalClient, kinds online.Kinds) (*online.Catalogue, string, error) {
+	values, err := client.HMGet(ctx, catalogueKey, catalogueEtag, catalogueJSON).Result()
+	if err != nil {
+		return nil, "", unavailable("read catalogue", err)
+	}
+	etag, _ := values[0].(string)
+	encoded, ok := values[1].(string)
+	if !ok {
+		return nil, "", fmt.Errorf("%w: no catalogue has been applied", ErrNoModels)
+	}
+	c, err := online.ParseCatalogue([]byte(encoded), kinds)
+	if err != nil {
+		return nil, "", fmt.Errorf("registry: the catalogue in Redis: %w", err)
+	}
+	return c, etag, nil
+}
+
+// pipelined sends commands in one round trip. That a key is not there, or of
+// another type, is left to the command.
+func pipelined(ctx context.Context, client redis.UniversalClient, fn func(redis.Pipeliner)) error {
+	_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		fn(pipe)
+		return nil
+	})
+	if errors.Is(err, redis.Nil) || isWrongType(err) {
+		return nil
+	}
+	return err
+}
+
+// Info is one model as Redis knows it.
+type Info struct {
+	Name       string    `json:"name"`
+	Champion   bool      `json:"champion"`
+	Version    uint64    `json:"version"`
+	Count      uint64    `json:"count"` // labels learned
+	Spec       string    `json:"spec"`  // hash of the specification in the catalogue
+	StateBytes int       `json:"state_bytes"`
+	Committed  time.Time `json:"committed_at,omitzero"`
+	Broken     string    `json:"broken,omitempty"` // why it is neither served nor taught
+}
+
+// List describes the models of the catalogue, in its order.
+func List(ctx context.Context, client redis.UniversalClient, kinds online.Kinds) ([]Info, error) {
+	c, _, err := readCatalogue(ctx, client, kinds)
+	if err != nil {
+		return nil, err
+	}
+	heads := make([]*redis.SliceCmd, len(c.Models))
+	var champion *redis.StringCmd
+	if err := pipelined(ctx, client, func(pipe redis.Pipeliner) {
+		champion = pipe.Get(ctx, championKey)
+		for i, spec := range c.Models {
+			heads[i] = readHead(ctx, pipe, spec.Name, true)
+		}
+	}); err != nil {
+		return nil, unavailable("list models", err)
+	}
+	infos := make([]Info, len(c.Models))
+	for i, spec := range c.Models {
+		infos[i] = Info{Name: spec.Name, Spec: spec.Hash(), Champion: spec.Name == champion.Val()}
+		h, err := headOf(spec.Name, heads[i])
+		if err == nil {
+			infos[i].Version, infos[i].Count = h.version, h.count
+			infos[i].StateBytes, infos[i].Committed = len(h.state), h.committed
+			_, err = load(spec, h)
+		}
+		if err != nil {
+			infos[i].Broken = err.Error()
+		}
+	}
+	return infos, nil
+}
+
+// headOf parses the reply to readHead.
+func headOf(model string, cmd *redis.SliceCmd) (head, error) {
+	if err := cmd.Err(); err != nil {
+		return head{}, keyError(model, err)
+	}
+	return parseHead(model, cmd.Val())
+}
+
+// keyError is what an error on a model's key means. Only a key of another type
+// is the model's fault: every other error, of the network or of a Redis that is
+// loading, full or without a master, may go away.
+func keyError(model string, err error) error {
+	if isWrongType(err) {
+		return &StateError{Model: model, Reason: "a key of it in Redis: " + err.Error()}
+	}
+	return unavailable("read model "+model, err)
+}
+
+func isWrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }

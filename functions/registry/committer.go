@@ -1,0 +1,259 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/singleflight"
+
+	"tripcast.dev/functions/online"
+)
+
+// CommitterOptions configure a Committer. Zero values mean the defaults.
+type CommitterOptions struct {
+	// MaxBatch is the largest number of labels in one commit. Default 256.
+	MaxBatch int
+	// MaxWait bounds how long a label waits for its commit. Default 5 s.
+	MaxWait time.Duration
+	// Window is how many ids of labels are remembered at least. Default 1,000,000.
+	Window int
+	// CatalogueAge bounds how far the catalogue may be behind Redis. Default 1 s.
+	CatalogueAge time.Duration
+	Logger       *slog.Logger
+}
+
+// Label is what models learn from.
+type Label struct {
+	ID       string // what makes it the same label when it comes again
+	Features map[string]float64
+	Y        float64
+}
+
+// Outcome is what became of a label in one model.
+type Outcome struct {
+	Model     string
+	Version   uint64 // the model's version once it had learned the label, or that found it learned
+	Duplicate bool   // the model had learned the label before
+	Err       error  // the label is not learned: see Learn
+}
+
+// Committer teaches labels to every model of the catalogue, each label once.
+// Labels that arrive while a commit is under way share the next one.
+type Committer struct {
+	client redis.UniversalClient
+	kinds  online.Kinds
+	opts   CommitterOptions
+
+	following singleflight.Group
+
+	mu      sync.Mutex
+	closed  bool
+	etag    string
+	asOf    time.Time
+	workers []*worker // one for each model of the catalogue, in its order
+	running sync.WaitGroup
+}
+
+// NewCommitter returns a committer to the models of this Redis. It does not
+// connect yet. Close it, to finish what it has accepted.
+func NewCommitter(client redis.UniversalClient, kinds online.Kinds, opts CommitterOptions) *Committer {
+	if opts.MaxBatch <= 0 {
+		opts.MaxBatch = 256
+	}
+	if opts.MaxWait <= 0 {
+		opts.MaxWait = 5 * time.Second
+	}
+	if opts.Window <= 0 {
+		opts.Window = 1_000_000
+	}
+	if opts.CatalogueAge <= 0 {
+		opts.CatalogueAge = time.Second
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Committer{client: client, kinds: kinds, opts: opts}
+}
+
+// Learn teaches a label to every model at once and returns when each has
+// committed it, or has not within MaxWait. The outcomes are in the order of the
+// catalogue.
+//
+// Without an error the label may be acknowledged: every model that can learn
+// has learned it. With one it must come again, and models that have learned it
+// will find it a duplicate: errors are ErrUnavailable, ErrBusy, ErrNoModels,
+// ErrClosed, a *PanicError, a *StateError that is Newer, or the context's.
+//
+// A model whose state is broken (any other *StateError) does not hold the label
+// back: waiting would stop every model until a human comes, and give up in the
+// end. Its outcome has the error, the error is logged, and the labels it misses
+// stay in their topic, from which a repaired model can be taught. A state in a
+// newer format is different: it is sound, and a learner that is up to date will
+// take the label when it comes again.
+func (c *Committer) Learn(ctx context.Context, label Label) ([]Outcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.MaxWait, errWaitedTooLong)
+	defer cancel()
+	workers, err := c.follow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	results := make(chan Outcome, len(workers)) // never blocks a worker
+	waiting := make(map[string]*worker, len(workers))
+	place := make(map[string]int, len(workers))
+	outcomes := make([]Outcome, len(workers))
+	for i, w := range workers {
+		outcomes[i].Model = w.spec.Name
+		place[w.spec.Name] = i
+		if err := w.enqueue(job{ctx: ctx, label: label, results: results}); err != nil {
+			outcomes[i].Err = err
+			continue
+		}
+		waiting[w.spec.Name] = w
+	}
+	for len(waiting) > 0 {
+		select {
+		case o := <-results:
+			outcomes[place[o.Model]] = o
+			delete(waiting, o.Model)
+		case <-ctx.Done():
+			for name, w := range waiting {
+				outcomes[place[name]].Err = w.late(ctx)
+			}
+			return outcomes, verdict(outcomes)
+		}
+	}
+	return outcomes, verdict(outcomes)
+}
+
+var errWaitedTooLong = errors.New("waited too long for a commit")
+
+// verdict says whether a label may be acknowledged.
+func verdict(outcomes []Outcome) error {
+	var broken, errs []error
+	for _, o := range outcomes {
+		var state *StateError
+		switch {
+		case o.Err == nil:
+		case errors.As(o.Err, &state) && !state.Newer:
+			broken = append(broken, o.Err)
+		default:
+			errs = append(errs, o.Err)
+		}
+	}
+	if len(broken) == len(outcomes) {
+		return fmt.Errorf("%w: every model is broken: %w", ErrNoModels, errors.Join(broken...))
+	}
+	return errors.Join(errs...)
+}
+
+// Ready reports whether labels can be learned: Redis answers and has a catalogue.
+func (c *Committer) Ready(ctx context.Context) error {
+	if err := Ping(ctx, c.client); err != nil {
+		return err
+	}
+	_, err := c.follow(ctx)
+	return err
+}
+
+// Close refuses new labels, finishes those that were accepted, and waits for
+// that until ctx is done.
+func (c *Committer) Close(ctx context.Context) error {
+	c.mu.Lock()
+	workers := c.workers
+	c.closed, c.workers = true, nil
+	c.mu.Unlock()
+	for _, w := range workers {
+		w.stop()
+	}
+	done := make(chan struct{})
+	go func() {
+		c.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("registry: close committer: %w", ctx.Err())
+	}
+}
+
+// follow returns the workers of a catalogue that is fresh enough.
+func (c *Committer) follow(ctx context.Context) ([]*worker, error) {
+	c.mu.Lock()
+	workers, closed, fresh := c.workers, c.closed, time.Since(c.asOf) < c.opts.CatalogueAge
+	c.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	if fresh && len(workers) > 0 {
+		return workers, nil
+	}
+	result := c.following.DoChan("", func() (any, error) {
+		// Not a request's context: others wait for the same answer.
+		ctx, cancel := context.WithTimeout(context.Background(), c.opts.MaxWait)
+		defer cancel()
+		return c.refresh(ctx)
+	})
+	select {
+	case r := <-result:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.([]*worker), nil
+	case <-ctx.Done():
+		return nil, unavailable("read catalogue", context.Cause(ctx))
+	}
+}
+
+// refresh starts workers for new models and stops those of models that are gone.
+func (c *Committer) refresh(ctx context.Context) ([]*worker, error) {
+	asOf := time.Now()
+	etag, err := c.client.HGet(ctx, catalogueKey, catalogueEtag).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, unavailable("check catalogue", err)
+	}
+	c.mu.Lock()
+	if etag != "" && etag == c.etag && !c.closed {
+		defer c.mu.Unlock()
+		c.asOf = asOf
+		return c.workers, nil
+	}
+	c.mu.Unlock()
+	catalogue, etag, err := readCatalogue(ctx, c.client, c.kinds)
+	if err != nil {
+		return nil, err
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, ErrClosed
+	}
+	running := map[string]*worker{}
+	for _, w := range c.workers {
+		running[w.spec.Name+" "+w.spec.Hash()] = w
+	}
+	workers := make([]*worker, len(catalogue.Models)) // a new slice: others hold the old one
+	for i, spec := range catalogue.Models {
+		key := spec.Name + " " + spec.Hash()
+		if w, ok := running[key]; ok {
+			workers[i] = w
+			delete(running, key)
+			continue
+		}
+		w := newWorker(c.client, spec, c.opts)
+		workers[i] = w
+		c.running.Go(w.run)
+	}
+	for _, w := range running {
+		go w.stop() // it waits for labels that are being handed over
+	}
+	c.workers, c.etag, c.asOf = workers, etag, asOf
+	return workers, nil
+}

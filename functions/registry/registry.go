@@ -1,0 +1,143 @@
+// Package registry keeps models in Redis: what each has learned, which labels
+// it has learned, and which models there are.
+//
+// A Reader gives predict the newest models within a bound. A Committer makes
+// learn exactly-once: the state of a model, its version and the ids of the
+// labels behind it change in one transaction or not at all, under optimistic
+// locking, so that any number of learners may run and be killed at any instant.
+//
+// # Keys
+//
+//	tripcast:catalogue       hash: etag, json (the models as data, in order)
+//	tripcast:champion        the name of the model that is served
+//	tripcast:{MODEL}:head    hash: version, count, spec, state, commit, ids, ids_n, committed_ms
+//	tripcast:{MODEL}:ids:a   set of ids learned; a and b take turns
+//	tripcast:{MODEL}:ids:b
+//
+// All keys of a model share its hash tag and so its slot in Redis Cluster. A
+// version counts commits from 0, a model that has learned nothing and has no
+// keys. A commit has a random name besides, because a Redis that has lost its
+// last writes in a crash counts the same versions again. Redis 6.2 or newer is needed (SMISMEMBER), and it must not evict:
+// maxmemory-policy noeviction, its default.
+//
+// # How late a duplicate may come
+//
+// Ids are remembered in two sets. When one holds Window ids (a million unless
+// configured), the other is emptied and takes over. A label is recognised as a
+// duplicate if it was among the last Window labels its model has learned, and
+// at times up to twice as many; later it would be learned again.
+//
+// # States that do not fit
+//
+// A state that cannot be decoded, or that belongs to another specification, is
+// never overwritten. Its model is left out, reported as a *StateError, and the
+// others go on.
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/state"
+)
+
+var (
+	// ErrUnavailable is returned when Redis could not be reached in time. Retry.
+	ErrUnavailable = errors.New("registry: Redis is unavailable")
+	// ErrBusy is returned when a label could not be committed in time because
+	// of other learners or a full queue. Retry.
+	ErrBusy = errors.New("registry: busy")
+	// ErrNoModels is returned when no model can be served or taught: no
+	// catalogue has been applied, or every model is broken.
+	ErrNoModels = errors.New("registry: no models")
+	// ErrClosed is returned by a Committer that was closed.
+	ErrClosed = errors.New("registry: closed")
+)
+
+// StateError is a model whose state in Redis is not one of its specification.
+// Nothing is written to such a model.
+type StateError struct {
+	Model  string
+	Reason string
+	// Newer is set when the state was written in a format newer than this
+	// program knows: another program may still learn with it.
+	Newer bool
+}
+
+func (e *StateError) Error() string { return "registry: model " + e.Model + ": " + e.Reason }
+
+// PanicError is a label on which a model panicked. The model is unharmed, and
+// the label is not learned.
+type PanicError struct {
+	Model string
+	Label string // its id
+	Value any    // what it panicked with
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("registry: model %s panicked on label %s: %v", e.Model, e.Label, e.Value)
+}
+
+const (
+	catalogueKey = "tripcast:catalogue"
+	championKey  = "tripcast:champion"
+
+	catalogueEtag = "etag"
+	catalogueJSON = "json"
+)
+
+func headKey(model string) string { return "tripcast:{" + model + "}:head" }
+
+// idsKey returns the key of the set of ids named a or b.
+func idsKey(model, set string) string { return "tripcast:{" + model + "}:ids:" + set }
+
+// Open returns a client of the Redis at a URL such as redis://user:pass@host:6379/0.
+// It does not connect yet. Deadlines of contexts hold for its commands, and it
+// leaves retries, but for one, to those who know what to do meanwhile.
+func Open(url string) (redis.UniversalClient, error) {
+	opts, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("registry: Redis URL: %w", err)
+	}
+	opts.ContextTimeoutEnabled = true
+	opts.MaxRetries = 1 // of a connection that broke while it was idle
+	opts.DialerRetries = 1
+	return redis.NewClient(opts), nil
+}
+
+// Ping reports whether Redis answers, as an ErrUnavailable.
+func Ping(ctx context.Context, client redis.UniversalClient) error {
+	if err := client.Ping(ctx).Err(); err != nil {
+		return unavailable("ping", err)
+	}
+	return nil
+}
+
+func unavailable(doing string, err error) error {
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, err)
+}
+
+// load builds a spec's pipeline with the state that its head holds.
+func load(spec online.Spec, h head) (*online.Pipeline, error) {
+	if h.spec != spec.Hash() && h.version != 0 {
+		return nil, &StateError{Model: spec.Name, Reason: fmt.Sprintf(
+			"its state belongs to specification %.12s, not to %.12s of the catalogue: give the changed model a new name", h.spec, spec.Hash(),
+		)}
+	}
+	p, err := spec.New()
+	if err != nil {
+		return nil, fmt.Errorf("registry: build model %s: %w", spec.Name, err)
+	}
+	if h.version == 0 {
+		return p, nil
+	}
+	if err := p.UnmarshalBinary([]byte(h.state)); err != nil {
+		var format *state.FormatError
+		return nil, &StateError{Model: spec.Name, Reason: err.Error(), Newer: errors.As(err, &format) && format.Newer}
+	}
+	return p, nil
+}

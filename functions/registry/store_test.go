@@ -1,0 +1,468 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/kinds"
+	"tripcast.dev/functions/online/linear"
+	"tripcast.dev/functions/online/state"
+)
+
+// store is a Redis that the suite runs on.
+type store struct{ addr string }
+
+// TestStores runs the suite on every Redis there is: the embedded one always, a
+// real redis-server where one is on the PATH.
+func TestStores(t *testing.T) {
+	t.Run("miniredis", func(t *testing.T) {
+		suite(t, store{miniredis.RunT(t).Addr()})
+	})
+	t.Run("redis-server", func(t *testing.T) {
+		suite(t, store{startRedisServer(t)})
+	})
+}
+
+func suite(t *testing.T, s store) {
+	tests := []struct {
+		name string
+		run  func(*testing.T, store)
+	}{
+		{"learns", testLearns},
+		{"duplicates", testDuplicates},
+		{"duplicates in a batch", testDuplicatesInBatch},
+		{"group commit", testGroupCommit},
+		{"contention", testContention},
+		{"conflicts without end", testConflictsWithoutEnd},
+		{"answer to EXEC lost", testLostAnswer},
+		{"connections cut", testConnectionsCut},
+		{"cancelled and redelivered", testCancelled},
+		{"close finishes", testCloseFinishes},
+		{"rotation of ids", testRotation},
+		{"broken states", testBrokenStates},
+		{"newer state", testNewerState},
+		{"all broken", testAllBroken},
+		{"panic", testPanic},
+		{"lost writes", testLostWrites},
+		{"no catalogue", testNoCatalogue},
+		{"apply", testApply},
+		{"apply refuses a change", testApplyRefusesChange},
+		{"list", testList},
+		{"reader follows", testReaderFollows},
+		{"reader reports broken models", testReaderBroken},
+		{"reader without Redis", testReaderWithoutRedis},
+		{"snapshots do not change", testSnapshots},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			tt.run(t, s)
+		})
+	}
+}
+
+func startRedisServer(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("NOT TESTED ON A REAL REDIS: there is no redis-server on the PATH")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	var output bytes.Buffer
+	cmd := exec.Command(path, "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "")
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	client := store{addr}.client(t)
+	for range 100 {
+		if client.Ping(t.Context()).Err() == nil {
+			return addr
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	t.Fatalf("redis-server does not answer:\n%s", &output)
+	return ""
+}
+
+func (s store) client(t testing.TB) redis.UniversalClient {
+	t.Helper()
+	client, err := Open("redis://" + s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// applied applies a catalogue of the models, each of them its kind's defaults on
+// the features a and b.
+func (s store) applied(t testing.TB, models ...string) *online.Catalogue {
+	t.Helper()
+	c := catalogueOf(t, models...)
+	if err := Apply(context.Background(), s.client(t), c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// catalogueOf parses models written as name or name=Kind; the first is the champion.
+func catalogueOf(t testing.TB, models ...string) *online.Catalogue {
+	t.Helper()
+	var b strings.Builder
+	for i, m := range models {
+		name, kind, ok := strings.Cut(m, "=")
+		if !ok {
+			kind = "Traced"
+		}
+		if i == 0 {
+			fmt.Fprintf(&b, "champion: %s\nmodels:\n", name)
+		}
+		fmt.Fprintf(&b, "  - name: %s\n    features: [a, b]\n    transformers: [StandardScaler]\n    model: %s\n", name, kind)
+	}
+	c, err := online.ParseCatalogue([]byte(b.String()), testKinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (s store) committer(t testing.TB, opts CommitterOptions) *Committer {
+	return committerOn(t, s.client(t), opts)
+}
+
+func committerOn(t testing.TB, client redis.UniversalClient, opts CommitterOptions) *Committer {
+	c := NewCommitter(client, testKinds(), opts)
+	t.Cleanup(func() { c.Close(context.Background()) })
+	return c
+}
+
+// head reads what Redis holds of a model.
+func (s store) head(t testing.TB, model string) head {
+	t.Helper()
+	var cmd *redis.SliceCmd
+	err := pipelined(context.Background(), s.client(t), func(pipe redis.Pipeliner) {
+		cmd = readHead(context.Background(), pipe, model, true)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := headOf(model, cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// raw is what Redis holds under the key of a model's head, of whatever type.
+func (s store) raw(t testing.TB, model string) string {
+	t.Helper()
+	ctx, client := context.Background(), s.client(t)
+	if text, err := client.Get(ctx, headKey(model)).Result(); err == nil {
+		return text
+	}
+	return fmt.Sprint(client.HGetAll(ctx, headKey(model)).Val()) // sorted by field
+}
+
+// keep returns a function that puts a model's head back to what it is now.
+func (s store) keep(t testing.TB, model string) (restore func()) {
+	t.Helper()
+	ctx, client := context.Background(), s.client(t)
+	fields := client.HGetAll(ctx, headKey(model)).Val()
+	return func() {
+		t.Helper()
+		_, err := client.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+			pipe.Del(ctx, headKey(model))
+			pipe.HSet(ctx, headKey(model), fields)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func labelN(n int) Label {
+	return Label{
+		ID:       fmt.Sprintf("trip-%d", n),
+		Features: map[string]float64{"a": float64(n % 7), "b": math.Sin(float64(n))},
+		Y:        float64(n),
+	}
+}
+
+func learnN(t testing.TB, c *Committer, from, to int) {
+	t.Helper()
+	for n := from; n < to; n++ {
+		if _, err := c.Learn(context.Background(), labelN(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// checkLearned holds a model to exactly once: every label from 0 to n has been
+// learned, once, and the state is, bit by bit, that of learning them in the
+// committed order in one go.
+func (s store) checkLearned(t *testing.T, spec online.Spec, n int) {
+	t.Helper()
+	h := s.head(t, spec.Name)
+	if h.count != uint64(n) {
+		t.Errorf("%s: count %d, want %d", spec.Name, h.count, n)
+	}
+	p, err := load(spec, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := tracedOrder(t, spec, h.state)
+	seen := map[int]int{}
+	replayed, err := spec.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, y := range order {
+		seen[int(y)]++
+		l := labelN(int(y))
+		replayed.Learn(replayed.Vector(nil, l.Features), l.Y)
+	}
+	for i := range n {
+		if seen[i] != 1 {
+			t.Errorf("%s: label %d was learned %d times", spec.Name, i, seen[i])
+		}
+	}
+	if len(order) != n {
+		t.Errorf("%s: %d labels learned, want %d", spec.Name, len(order), n)
+	}
+	got, _ := p.AppendBinary(nil)
+	want, _ := replayed.AppendBinary(nil)
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: the state is not that of its labels learned in their order", spec.Name)
+	}
+}
+
+// tracedOrder returns the labels in the order a model has learned them.
+func tracedOrder(t *testing.T, spec online.Spec, encoded string) []float64 {
+	t.Helper()
+	var last *traced
+	k := testKinds()
+	k.Regressors["Traced"] = func(p *online.Params) online.Regressor {
+		last = newTraced(p.Width())
+		return last
+	}
+	c, err := online.ParseCatalogue([]byte(jsonOf(t, spec)), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Models[0].New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.UnmarshalBinary([]byte(encoded)); err != nil {
+		t.Fatal(err)
+	}
+	return last.ys
+}
+
+func jsonOf(t *testing.T, spec online.Spec) string {
+	t.Helper()
+	b, err := (&online.Catalogue{Champion: spec.Name, Models: []online.Spec{spec}}).MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// traced is a linear regression that remembers every label in order.
+type traced struct {
+	*linear.Regression
+	ys []float64
+}
+
+func newTraced(width int) *traced {
+	return &traced{Regression: linear.NewRegression(width, linear.DefaultConfig())}
+}
+
+func (m *traced) Learn(x []float64, y float64) {
+	m.ys = append(m.ys, y)
+	m.Regression.Learn(x, y)
+}
+
+func (m *traced) AppendBinary(b []byte) ([]byte, error) {
+	inner, err := m.Regression.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	b = binary.AppendUvarint(b, uint64(len(inner)))
+	b = append(b, inner...)
+	for _, y := range m.ys {
+		b = state.AppendFloat(b, y)
+	}
+	return b, nil
+}
+
+func (m *traced) UnmarshalBinary(data []byte) error {
+	n, size := binary.Uvarint(data)
+	if size <= 0 || n > uint64(len(data)-size) || (len(data)-size-int(n))%8 != 0 {
+		return &state.FormatError{Kind: "Traced", Reason: "is not one"}
+	}
+	if err := m.Regression.UnmarshalBinary(data[size : size+int(n)]); err != nil {
+		return err
+	}
+	m.ys = nil
+	for rest := data[size+int(n):]; len(rest) > 0; rest = rest[8:] {
+		m.ys = append(m.ys, math.Float64frombits(binary.LittleEndian.Uint64(rest)))
+	}
+	return nil
+}
+
+// fragile panics on the label 13.
+type fragile struct{ *linear.Regression }
+
+func (m fragile) Learn(x []float64, y float64) {
+	m.Regression.Learn(x, y)
+	if y == 13 {
+		panic("13 is unlucky")
+	}
+}
+
+func testKinds() online.Kinds {
+	k := kinds.All()
+	k.Regressors["Traced"] = func(p *online.Params) online.Regressor { return newTraced(p.Width()) }
+	k.Regressors["Fragile"] = func(p *online.Params) online.Regressor {
+		return fragile{linear.NewRegression(p.Width(), linear.DefaultConfig())}
+	}
+	return k
+}
+
+// atExec is a hook that runs a function before every EXEC.
+type atExec func()
+
+func (h atExec) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (h atExec) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (h atExec) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if cmds[len(cmds)-1].Name() == "exec" {
+			h()
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// proxy stands between a client and a store and can cut their connections.
+type proxy struct {
+	net.Listener
+	target string
+	// loseAnswer makes the proxy cut a connection after it has forwarded an
+	// EXEC and before it forwards the answer, that many times.
+	loseAnswer atomic.Int32
+	lost       atomic.Int32 // how often it did
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+func newProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{Listener: l, target: target, conns: map[net.Conn]bool{}}
+	t.Cleanup(func() {
+		l.Close()
+		p.cut()
+	})
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.pass(client)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) store() store { return store{p.Addr().String()} }
+
+// cut closes every connection there is.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		conn.Close()
+	}
+	clear(p.conns)
+}
+
+func (p *proxy) pass(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	p.mu.Lock()
+	p.conns[client] = true
+	p.mu.Unlock()
+	var mute atomic.Bool
+	go func() {
+		defer server.Close()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := client.Read(buf)
+			if err != nil {
+				return
+			}
+			if bytes.Contains(buf[:n], []byte("\r\nexec\r\n")) && p.loseAnswer.Add(-1) >= 0 {
+				mute.Store(true)
+			}
+			if _, err := server.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := server.Read(buf)
+		if err != nil {
+			return
+		}
+		if mute.Load() {
+			p.lost.Add(1) // Redis has answered, so it has executed
+			return
+		}
+		if _, err := client.Write(buf[:n]); err != nil && !errors.Is(err, io.EOF) {
+			return
+		}
+	}
+}

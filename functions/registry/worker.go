@@ -1,0 +1,349 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/online"
+)
+
+// job is a label on its way into one model.
+type job struct {
+	ctx     context.Context // whoever waits for it
+	label   Label
+	results chan<- Outcome
+	// unsure is set after a commit of the label whose outcome is unknown, as the
+	// connection broke: if its id is then found, this commit was the one.
+	unsure bool
+}
+
+// worker is the only one in its process that commits to its model.
+type worker struct {
+	client redis.UniversalClient
+	spec   online.Spec
+	opts   CommitterOptions
+	log    *slog.Logger
+	last   atomic.Pointer[error] // why the last attempt to commit failed, if it did
+
+	gate    sync.RWMutex // held to hand over a job, locked to stop
+	stopped bool
+	jobs    chan job
+
+	// Only run uses what follows.
+	pipeline *online.Pipeline // as of at, nil where that is not known
+	at       string           // the commit
+	x        []float64
+	state    []byte
+	reported string // the error that was logged last
+}
+
+func newWorker(client redis.UniversalClient, spec online.Spec, opts CommitterOptions) *worker {
+	return &worker{
+		client: client, spec: spec, opts: opts,
+		log:  opts.Logger.With("model", spec.Name),
+		jobs: make(chan job, 2*opts.MaxBatch),
+	}
+}
+
+// enqueue hands a job over, waiting for room as long as the job's context lasts.
+func (w *worker) enqueue(j job) error {
+	w.gate.RLock()
+	defer w.gate.RUnlock()
+	if w.stopped {
+		return fmt.Errorf("%w: model %s is leaving the catalogue", ErrBusy, w.spec.Name)
+	}
+	select {
+	case w.jobs <- j:
+		return nil
+	case <-j.ctx.Done():
+		return w.late(j.ctx)
+	}
+}
+
+// late is why a label was not committed in time.
+func (w *worker) late(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, errWaitedTooLong) {
+		return fmt.Errorf("registry: learn with model %s: %w", w.spec.Name, cause)
+	}
+	if err := w.last.Load(); err != nil {
+		return fmt.Errorf("registry: learn with model %s within %s: %w", w.spec.Name, w.opts.MaxWait, *err)
+	}
+	return fmt.Errorf("%w: model %s has not committed within %s", ErrBusy, w.spec.Name, w.opts.MaxWait)
+}
+
+// stop lets run end after the jobs that were handed over.
+func (w *worker) stop() {
+	w.gate.Lock()
+	defer w.gate.Unlock()
+	if !w.stopped {
+		w.stopped = true
+		close(w.jobs)
+	}
+}
+
+// run commits until stop, as many labels at a time as are waiting.
+func (w *worker) run() {
+	batch := make([]job, 0, w.opts.MaxBatch)
+	for j := range w.jobs {
+		batch = append(batch[:0], j)
+	drain:
+		for len(batch) < w.opts.MaxBatch {
+			select {
+			case j, ok := <-w.jobs:
+				if !ok {
+					break drain
+				}
+				batch = append(batch, j)
+			default:
+				break drain
+			}
+		}
+		w.commit(batch)
+		clear(batch)
+	}
+}
+
+// commit retries a batch until every job has its outcome or nobody waits for it.
+func (w *worker) commit(batch []job) {
+	for attempt := 0; ; attempt++ {
+		batch = waitedFor(batch)
+		if len(batch) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), w.opts.MaxWait)
+		outcomes, err := w.try(ctx, batch)
+		cancel()
+		if err == nil {
+			w.last.Store(nil)
+			w.report(nil)
+			for i, j := range batch {
+				j.results <- outcomes[i]
+			}
+			return
+		}
+		w.pipeline = nil // it may have learned what was not committed
+		w.last.Store(&err)
+
+		var broken *StateError
+		var panicked *PanicError
+		switch {
+		case errors.As(err, &broken):
+			w.report(err)
+			for _, j := range batch {
+				j.results <- Outcome{Model: w.spec.Name, Err: err}
+			}
+			return
+		case errors.As(err, &panicked):
+			w.report(err)
+			batch = refuse(batch, w.spec.Name, panicked)
+		default:
+			w.report(err)
+			pause(attempt)
+		}
+	}
+}
+
+// waitedFor drops the jobs nobody waits for: their labels will come again.
+func waitedFor(batch []job) []job {
+	kept := batch[:0]
+	for _, j := range batch {
+		if j.ctx.Err() == nil {
+			kept = append(kept, j)
+		}
+	}
+	return kept
+}
+
+// refuse ends the jobs of the label that a model panicked on.
+func refuse(batch []job, model string, err *PanicError) []job {
+	kept := batch[:0]
+	for _, j := range batch {
+		if j.label.ID == err.Label {
+			j.results <- Outcome{Model: model, Err: err}
+			continue
+		}
+		kept = append(kept, j)
+	}
+	return kept
+}
+
+// report logs an error when it is another than before. Losing a race is none.
+func (w *worker) report(err error) {
+	text := ""
+	if err != nil && !errors.Is(err, ErrBusy) {
+		text = err.Error()
+	}
+	if text != "" && text != w.reported {
+		w.log.Error("labels are not committed", "err", err)
+	}
+	w.reported = text
+}
+
+// pause waits a random while, longer with every attempt.
+func pause(attempt int) {
+	limit := min(time.Millisecond<<min(attempt, 10), 100*time.Millisecond)
+	time.Sleep(rand.N(limit) + limit/10)
+}
+
+// try commits a batch once. On an error nothing was committed, or nobody knows:
+// then the jobs concerned are unsure.
+func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err error) {
+	name := w.spec.Name
+	watched := []string{headKey(name), idsKey(name, "a"), idsKey(name, "b")}
+	err = w.client.Watch(ctx, func(tx *redis.Tx) error {
+		h, learned, err := w.look(ctx, tx, batch)
+		if err != nil {
+			return err
+		}
+		var fresh []int
+		outcomes, fresh = sift(batch, name, h.version, learned)
+		if len(fresh) == 0 {
+			return nil
+		}
+		if err := w.catchUp(ctx, tx, h); err != nil {
+			return err
+		}
+		for _, i := range fresh {
+			if err := w.learn(batch[i].label); err != nil {
+				return err
+			}
+		}
+		return w.exec(ctx, tx, h, batch, fresh)
+	}, watched...)
+	switch {
+	case err == nil:
+		return outcomes, nil
+	case errors.Is(err, redis.TxFailedErr):
+		return nil, fmt.Errorf("%w: another learner has committed to model %s", ErrBusy, name)
+	case isOurs(err):
+		return nil, err
+	}
+	return nil, unavailable("commit to model "+name, err)
+}
+
+// isOurs tells the errors of this package from those of the client.
+func isOurs(err error) bool {
+	var state *StateError
+	var panicked *PanicError
+	return errors.As(err, &state) || errors.As(err, &panicked) || errors.Is(err, ErrUnavailable)
+}
+
+// look reads, in one round trip, the head and which labels have been learned.
+func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (head, []bool, error) {
+	ids := make([]any, len(batch))
+	for i, j := range batch {
+		ids[i] = j.label.ID
+	}
+	var headCmd *redis.SliceCmd
+	var a, b *redis.BoolSliceCmd
+	_, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		headCmd = readHead(ctx, pipe, w.spec.Name, false)
+		a = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "a"), ids...)
+		b = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "b"), ids...)
+		return nil
+	})
+	if err != nil {
+		return head{}, nil, keyError(w.spec.Name, err)
+	}
+	h, err := parseHead(w.spec.Name, headCmd.Val())
+	if err != nil {
+		return head{}, nil, err
+	}
+	learned := a.Val()
+	for i, inB := range b.Val() {
+		learned[i] = learned[i] || inB
+	}
+	return h, learned, nil
+}
+
+// sift returns the outcomes that a commit onto this version will have, and
+// which jobs are to be learned for it. A label that is there twice is learned once.
+func sift(batch []job, model string, version uint64, learned []bool) (outcomes []Outcome, fresh []int) {
+	outcomes = make([]Outcome, len(batch))
+	seen := make(map[string]bool, len(batch))
+	for i, j := range batch {
+		switch {
+		case learned[i]:
+			outcomes[i] = Outcome{Model: model, Version: version, Duplicate: !j.unsure}
+		case seen[j.label.ID]:
+			outcomes[i] = Outcome{Model: model, Version: version + 1, Duplicate: true}
+		default:
+			outcomes[i] = Outcome{Model: model, Version: version + 1}
+			seen[j.label.ID] = true
+			fresh = append(fresh, i)
+		}
+	}
+	return outcomes, fresh
+}
+
+// catchUp makes the pipeline the one of the head, reading it where another
+// learner has committed since.
+func (w *worker) catchUp(ctx context.Context, tx *redis.Tx, h head) error {
+	if w.pipeline != nil && w.at == h.commit {
+		return nil
+	}
+	if h.version > 0 {
+		values, err := tx.HMGet(ctx, headKey(w.spec.Name), fieldCommit, fieldState).Result()
+		if err != nil {
+			return keyError(w.spec.Name, err)
+		}
+		if values[0] != h.commit {
+			return redis.TxFailedErr // it would fail: the key is watched
+		}
+		h.state, _ = values[1].(string)
+	}
+	pipeline, err := load(w.spec, h)
+	if err != nil {
+		return err
+	}
+	w.pipeline, w.at = pipeline, h.commit
+	return nil
+}
+
+// learn teaches one label to the pipeline.
+func (w *worker) learn(label Label) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Model: w.spec.Name, Label: label.ID, Value: v}
+		}
+	}()
+	w.x = w.pipeline.Vector(w.x[:0], label.Features)
+	w.pipeline.Learn(w.x, label.Y)
+	return nil
+}
+
+// exec commits what the pipeline has learned onto the head.
+func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, batch []job, fresh []int) error {
+	var err error
+	if w.state, err = w.pipeline.AppendBinary(w.state[:0]); err != nil {
+		return &StateError{Model: w.spec.Name, Reason: "cannot be encoded: " + err.Error()}
+	}
+	ids := make([]any, len(fresh))
+	for i, at := range fresh {
+		ids[i] = batch[at].label.ID
+	}
+	after, rotated := h.next(w.spec.Hash(), len(fresh), w.opts.Window, time.Now())
+	_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		after.write(ctx, pipe, w.spec.Name, w.state, ids, rotated)
+		return nil
+	})
+	if err != nil {
+		var reply redis.Error
+		if !errors.As(err, &reply) { // sent, perhaps, and no answer
+			for _, at := range fresh {
+				batch[at].unsure = true
+			}
+		}
+		return err
+	}
+	w.at = after.commit
+	return nil
+}
