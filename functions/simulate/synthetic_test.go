@@ -119,34 +119,42 @@ func TestSyntheticRate(t *testing.T) {
 }
 
 func TestSnowDay(t *testing.T) {
-	perDay := func(snow ...time.Time) (trips [7]int, hours [7]float64) {
-		s, err := NewSynthetic(SyntheticConfig{Seed: 9, TripsPerHour: 400, Start: defaultStart.Truncate(24 * time.Hour), SnowDays: snow})
+	midnight := defaultStart.Truncate(24 * time.Hour)
+	perDay := func(snow ...time.Time) (trips [7]int, kmPerHour [7]float64) {
+		s, err := NewSynthetic(SyntheticConfig{Seed: 9, TripsPerHour: 400, Start: midnight, SnowDays: snow})
 		if err != nil {
 			t.Fatal(err)
 		}
+		var km, hours [7]float64
 		for {
 			trip, err := s.Next(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			day := int(trip.PickedUpAt.Sub(defaultStart.Truncate(24*time.Hour)) / (24 * time.Hour))
+			day := int(trip.PickedUpAt.Sub(midnight) / (24 * time.Hour))
 			if day >= len(trips) {
-				return trips, hours
+				break
 			}
 			trips[day]++
-			if d := trip.Duration(); d < leftRunningFrom && trip.Kilometres() > 0 {
-				hours[day] += d.Hours() / trip.Kilometres()
+			if trip.Duration() < 20_000*time.Second { // but for meters left running
+				km[day] += trip.Kilometres()
+				hours[day] += trip.Duration().Hours()
 			}
 		}
+		for day := range kmPerHour {
+			kmPerHour[day] = km[day] / hours[day]
+		}
+		return trips, kmPerHour
 	}
 	tuesday, err := ParseSnowDay("+1", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	usual, _ := perDay()
-	snow, _ := perDay(tuesday)
+	usual, usualSpeed := perDay()
+	snow, snowSpeed := perDay(tuesday)
 	share := func(day int) float64 { return float64(snow[day]) / float64(usual[day]) }
 	t.Logf("trips by day from Monday: %v, with snow on Tuesday %v", usual, snow)
+	t.Logf("km/h by day from Monday: %.1f, with snow on Tuesday %.1f", usualSpeed, snowSpeed)
 	if s := share(0); s < 0.95 || s > 1.05 {
 		t.Errorf("the day before the snow has %.0f %% of its trips", 100*s)
 	}
@@ -156,9 +164,15 @@ func TestSnowDay(t *testing.T) {
 	if share(2) >= 0.9 || share(2) <= share(1) {
 		t.Errorf("the day after the snow has %.0f %% of its trips", 100*share(2))
 	}
+	for day := 1; day <= 3; day++ {
+		if snowSpeed[day] > 0.9*usualSpeed[day] {
+			t.Errorf("%d days after the snow taxis drive %.1f km/h, on a usual day %.1f", day-1, snowSpeed[day], usualSpeed[day])
+		}
+	}
+	if snowSpeed[0] < 0.95*usualSpeed[0] {
+		t.Errorf("on the day before the snow taxis drive %.1f km/h, on a usual day %.1f", snowSpeed[0], usualSpeed[0])
+	}
 }
-
-const leftRunningFrom = 20_000 * time.Second
 
 func TestParseSnowDay(t *testing.T) {
 	start := time.Date(2016, 3, 30, 17, 0, 0, 0, time.UTC)
