@@ -30,7 +30,12 @@ const (
 	// lastCommit bounds the commit that ends a source whose time is up.
 	lastCommit = 5 * time.Second
 
+	// topicPoll is how often a source that waits for a topic looks for it.
 	topicPoll = 200 * time.Millisecond
+
+	// fetchMaxWait is how long the broker holds a fetch that finds nothing. A
+	// partition that was paused waits for the fetch of the others to come back.
+	fetchMaxWait = 100 * time.Millisecond
 )
 
 // source is one KafkaSource at work.
@@ -142,10 +147,10 @@ func (s *source) start() {
 // join waits for the topics and joins the group.
 func (s *source) join() (*kgo.Client, error) {
 	spec := s.manifest.Spec
-	opts := append([]kgo.Opt{
+	opts := slices.Clip(append([]kgo.Opt{ // clipped: it is appended to twice
 		kgo.SeedBrokers(s.cfg.brokers(spec.BootstrapServers)...),
 		kgo.ClientID("kafkasource/" + s.name),
-	}, s.cfg.KafkaOptions...)
+	}, s.cfg.KafkaOptions...))
 	if err := s.awaitTopics(opts); err != nil {
 		return nil, err
 	}
@@ -159,7 +164,7 @@ func (s *source) join() (*kgo.Client, error) {
 		kgo.ConsumeResetOffset(offset),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // so that commits pass the end of a transaction
-		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxWait(fetchMaxWait),
 		kgo.SessionTimeout(sessionTimeout),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(), // records are told to their partitions before it can go
@@ -172,7 +177,7 @@ func (s *source) join() (*kgo.Client, error) {
 // awaitTopics returns once every topic exists. A KafkaSource in a cluster is not
 // ready until then, and becomes so by itself.
 func (s *source) awaitTopics(opts []kgo.Opt) error {
-	client, err := kgo.NewClient(opts...)
+	client, err := kgo.NewClient(append(opts, kgo.MetadataMinAge(topicPoll/2))...) // or it would answer from memory
 	if err != nil {
 		return err
 	}

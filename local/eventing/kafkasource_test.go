@@ -158,7 +158,7 @@ func TestOrderedIsOneAtATime(t *testing.T) {
 // A partition whose sink does not take an event is not read on forever, and does
 // not hold up the others.
 func TestOrderedPartitionsDoNotWaitForEachOther(t *testing.T) {
-	const n = 400
+	const n = 600 // of which a partition's 300 are more than its queue takes
 	k := startKafka(t)
 	k.topic(t, "in", 2)
 	k.produce(t, cloudEvents("in", 2, n)...)
@@ -171,6 +171,9 @@ func TestOrderedPartitionsDoNotWaitForEachOther(t *testing.T) {
 	e := run(t, k, s.url, load(t, function, kafkaSink("dead"), source("ordering: ordered", delivery)),
 		func(c *eventing.Config) { c.MaxPollRecords = 5 })
 	eventually(t, "partition 1 is delivered while partition 0 is stuck", func() bool { return len(s.got()) == 1+n/2 })
+	if waiting := e.Status()[0].InFlight; waiting == 0 || waiting > n/2-100 {
+		t.Errorf("%d records of the stuck partition are in memory, want some and by far not all %d", waiting, n/2)
+	}
 	close(release)
 	lagGone(t, e)
 	once(t, s.ids(), n)

@@ -9,6 +9,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// queueFull is the number of polls' worth of records that an ordered partition
+// has waiting before it is not read any further, until half are delivered.
+const queueFull = 20
+
 // partition is one tenure of a topic's partition: from its assignment until it
 // is taken away. A partition that comes back is a new one, so that what was left
 // over from before cannot be mistaken for what is read again.
@@ -143,7 +147,7 @@ func (p *partition) enqueue(r *kgo.Record) {
 		return
 	}
 	p.queue = append(p.queue, r)
-	if !p.paused && len(p.queue) >= 2*p.source.cfg.MaxPollRecords {
+	if !p.paused && len(p.queue) >= queueFull*p.source.cfg.MaxPollRecords {
 		p.paused = true
 		p.client.PauseFetchPartitions(map[string][]int32{p.topic: {p.id}})
 	}
@@ -171,7 +175,7 @@ func (p *partition) deliverInOrder() {
 func (p *partition) dequeue() *kgo.Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.queue) <= p.source.cfg.MaxPollRecords {
+	if len(p.queue) <= queueFull/2*p.source.cfg.MaxPollRecords {
 		p.resume()
 	}
 	if len(p.queue) == 0 {

@@ -135,6 +135,10 @@ func (s *Stream) Stats() Stats {
 	}
 }
 
+// CreateTopics makes the topics of the sinks where they are missing. Run does so
+// too; this is for who needs them before.
+func (s *Stream) CreateTopics(ctx context.Context) error { return s.writer.createTopics(ctx) }
+
 func (s *Stream) run(ctx context.Context) error {
 	if err := s.writer.createTopics(ctx); err != nil {
 		return err

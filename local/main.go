@@ -1,0 +1,90 @@
+// Command local is the whole of tripcast in one process: an embedded Kafka and
+// Redis, Materialize's stand-in, Knative's sources and sinks, the functions, and
+// trips to feed them. Each part can be replaced by the real one with a flag;
+// with all of them replaced it is the Knative stand-in alone.
+//
+// It reads the same sql/, infra/knative and infra/models.yaml that are deployed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"tripcast.dev/events"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second ctrl-C ends what does not end by itself.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitLost  = 1 // a part failed, or with --exit-when-done something is missing
+	exitUsage = 2
+)
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "local:", err)
+		return exitUsage
+	}
+	out := newScreen(stderr)
+	level := slog.LevelWarn
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
+	s := &system{options: o, log: log, screen: out}
+	report, err := s.run(ctx)
+	if report != nil {
+		if werr := report.write(o.report, stdout); werr != nil {
+			err = errors.Join(err, werr)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(out, "local:", err)
+		return exitLost
+	}
+	return exitOK
+}
+
+// show draws the state until ctx ends.
+func (s *system) show(ctx context.Context, every time.Duration) {
+	if !s.screen.terminal {
+		every *= 10
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	before, at := int64(0), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		m := s.moment()
+		m.rate = float64(m.counts[events.TopicLabels]-before) / time.Since(at).Seconds()
+		before, at = m.counts[events.TopicLabels], time.Now()
+		if s.screen.terminal {
+			s.screen.draw(m.block())
+		} else {
+			fmt.Fprintln(s.screen, m.line())
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"tripcast.dev/functions/simulate"
+	"tripcast.dev/local/broker"
+	"tripcast.dev/local/eventing"
+)
+
+// options are what the flags say.
+type options struct {
+	trips     string
+	limit     int
+	speed     float64
+	synthetic simulate.SyntheticConfig
+
+	kafka       []string // empty: embedded
+	redis       string   // empty: embedded
+	materialize string   // empty: the stand-in
+	// materializeKafka is where Materialize finds the broker, which need not be
+	// where this process does.
+	materializeKafka string
+	predict, learn   string // URLs of functions that run elsewhere; empty: in this process
+	models           string // catalogue; empty: infra/models.yaml
+
+	listen    listen
+	exit      bool
+	patience  time.Duration
+	report    string
+	verbose   bool
+	retention string
+}
+
+// listen are the addresses of the parts.
+type listen struct {
+	kafka, redis, sql, predict, learn, ingress string
+}
+
+// freePorts takes any port for every part.
+func (l *listen) freePorts() {
+	*l = listen{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}
+}
+
+const usage = `tripcast, the whole system in one process: trips are simulated, predicted when
+they start, and learned when they end.
+
+  go run ./local                              synthetic trips at 10 times real time, until ctrl-C
+  go run ./local --trips train.zip --speed 600
+  go run ./local --limit 5000 --speed 0 --exit-when-done --report -
+
+Every part is embedded unless a flag says where the real one is.
+
+`
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("local", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&o.trips, "trips", simulate.TripsSynthetic, "`synthetic`, or a file in the columns of Kaggle's NYC Taxi Trip Duration (.csv, .gz, .zip)")
+	flags.IntVar(&o.limit, "limit", 0, "start no more than so many trips; 0 is no limit")
+	flags.Float64Var(&o.speed, "speed", 10, "times real time; 0 is as fast as the pipeline takes it")
+	flags.Uint64Var(&o.synthetic.Seed, "seed", 1, "which synthetic trips")
+	flags.Float64Var(&o.synthetic.TripsPerHour, "rate", simulate.DefaultTripsPerHour, "synthetic trips per hour of the city, on average")
+	snow := flags.String("snow", "", "`days` on which a blizzard begins, as 2016-01-23 or +2 after the start, comma-separated")
+	kafka := flags.String("kafka", "", "`host:port` of real Kafka or Redpanda brokers, comma-separated (else embedded)")
+	flags.StringVar(&o.redis, "redis", "", "`URL` of a real Redis, as redis://localhost:6379 (else embedded)")
+	flags.StringVar(&o.materialize, "materialize", "", "`DSN` of a real Materialize, as postgres://materialize@localhost:6875/materialize (else its stand-in)")
+	flags.StringVar(&o.materializeKafka, "materialize-kafka", "", "`host:port` at which Materialize finds Kafka, if not as --kafka says")
+	flags.StringVar(&o.predict, "predict", "", "`URL` of a predict function that runs elsewhere (else in this process)")
+	flags.StringVar(&o.learn, "learn", "", "`URL` of a learn function that runs elsewhere (else in this process)")
+	flags.StringVar(&o.models, "models", "", "catalogue `file` (else infra/models.yaml as built in)")
+	flags.StringVar(&o.retention, "trip-retention", "", "how long a trip is kept in the views after its arrival, as '25 hours' (the default of sql/)")
+	flags.StringVar(&o.listen.kafka, "kafka-listen", broker.DefaultListen, "`address` of the embedded Kafka")
+	flags.StringVar(&o.listen.redis, "redis-listen", "127.0.0.1:6379", "`address` of the embedded Redis")
+	flags.StringVar(&o.listen.sql, "sql-listen", "127.0.0.1:6875", "`address` of Materialize's stand-in")
+	flags.StringVar(&o.listen.predict, "predict-listen", "127.0.0.1:8081", "`address` of predict")
+	flags.StringVar(&o.listen.learn, "learn-listen", "127.0.0.1:8082", "`address` of learn")
+	flags.StringVar(&o.listen.ingress, "ingress-listen", eventing.DefaultIngressAddr, "`address` of the KafkaSinks")
+	free := flags.Bool("free-ports", false, "let every part listen on any free port of 127.0.0.1")
+	flags.BoolVar(&o.exit, "exit-when-done", false, "end when every trip has been predicted and learned; the exit code is 0 only if nothing was lost")
+	flags.DurationVar(&o.patience, "patience", time.Minute, "with --exit-when-done: give up when the simulation is over and nothing has moved for so long")
+	flags.StringVar(&o.report, "report", "", "write a JSON report to this `file` at the end; - is standard output")
+	flags.BoolVar(&o.verbose, "v", false, "log every event")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *kafka != "" {
+		o.kafka = strings.Split(*kafka, ",")
+	}
+	if *free {
+		o.listen.freePorts()
+	}
+	return o, o.check(*snow)
+}
+
+func (o *options) check(snow string) error {
+	if o.speed < 0 {
+		return fmt.Errorf("--speed %g is negative", o.speed)
+	}
+	if o.limit < 0 {
+		return fmt.Errorf("--limit %d is negative", o.limit)
+	}
+	if o.materialize != "" && len(o.kafka) == 0 {
+		return fmt.Errorf("--materialize needs --kafka: a Materialize elsewhere cannot read the embedded broker")
+	}
+	if o.exit && o.trips == simulate.TripsSynthetic && o.limit == 0 {
+		return fmt.Errorf("--exit-when-done needs --limit: synthetic trips never end")
+	}
+	if o.trips != simulate.TripsSynthetic {
+		if _, err := os.Stat(o.trips); err != nil {
+			return fmt.Errorf("--trips: %w", err)
+		}
+	}
+	if snow == "" {
+		return nil
+	}
+	for _, s := range strings.Split(snow, ",") {
+		day, err := simulate.ParseSnowDay(s, o.synthetic.Start)
+		if err != nil {
+			return fmt.Errorf("--snow: %w", err)
+		}
+		o.synthetic.SnowDays = append(o.synthetic.SnowDays, day)
+	}
+	return nil
+}

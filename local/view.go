@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"tripcast.dev/events"
+	"tripcast.dev/functions/simulate"
+)
+
+// screen shows the state of the run: on a terminal as a block that is drawn
+// again and again at the bottom, with log lines scrolling above it; elsewhere as
+// a line now and then. It is an io.Writer for the log.
+type screen struct {
+	mu       sync.Mutex
+	out      io.Writer
+	terminal bool
+	drawn    int // lines of the block on the screen
+}
+
+func newScreen(out io.Writer) *screen {
+	f, ok := out.(*os.File)
+	return &screen{out: out, terminal: ok && term.IsTerminal(int(f.Fd()))}
+}
+
+// Write puts text above the block.
+func (s *screen) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+	return s.out.Write(text)
+}
+
+func (s *screen) clear() {
+	if s.drawn > 0 {
+		fmt.Fprintf(s.out, "\x1b[%dA\x1b[J", s.drawn)
+		s.drawn = 0
+	}
+}
+
+func (s *screen) draw(lines []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	width := 80
+	if f, ok := s.out.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
+			width = w
+		}
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		if r := []rune(l); len(r) > width-1 {
+			l = string(r[:width-1])
+		}
+		b.WriteString(l + "\n")
+	}
+	s.clear()
+	fmt.Fprint(s.out, b.String())
+	s.drawn = len(lines)
+}
+
+// moment is what is shown, at one time.
+type moment struct {
+	sim       simulate.Stats
+	elapsed   time.Duration
+	counts    map[string]int64
+	dead      int64
+	lag       Quantiles // of the last trips
+	staleness Quantiles
+	models    []modelLine
+	champion  string
+	rate      float64 // labels a second, since the last moment
+}
+
+type modelLine struct {
+	name        string
+	mae, recent float64
+	scored      int64
+}
+
+// moment reads the counters.
+func (t *tally) moment() moment {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := moment{counts: map[string]int64{}, dead: t.records[events.TopicDeadLetters], lag: quantiles(t.recent.all()), champion: t.staleness.champion}
+	for topic := range topicBits {
+		m.counts[topic] = t.distinct[topic]
+	}
+	recent := t.staleness.ms[max(0, len(t.staleness.ms)-2048):]
+	m.staleness = quantiles(slices.Clone(recent))
+	for name, e := range t.models {
+		m.models = append(m.models, modelLine{name, e.abs / float64(e.n), e.recentAbs / e.recentWeights, e.n})
+	}
+	slices.SortFunc(m.models, func(a, b modelLine) int { return strings.Compare(a.name, b.name) })
+	return m
+}
+
+// block is the moment as the terminal shows it.
+func (m moment) block() []string {
+	c := m.counts
+	lines := []string{
+		"",
+		fmt.Sprintf("tripcast  %s   the city's clock %s", m.elapsed.Round(time.Second), m.clock()),
+		fmt.Sprintf("  trips     %8d started  %8d on their way  %8d ended", c[events.TopicPickUps], c[events.TopicPickUps]-c[events.TopicDropOffs], c[events.TopicDropOffs]),
+		fmt.Sprintf("  pipeline  %8d predicted %7d learned    %9.0f trips/s   %d dead letters", c[events.TopicPredictions], c[events.TopicLabels], m.rate, m.dead),
+		fmt.Sprintf("  lag       %6.0f ms p50  %6.0f ms p99      staleness %.0f ms p50  %.0f ms p99", m.lag.P50, m.lag.P99, m.staleness.P50, m.staleness.P99),
+		"  model                        mean abs. error   last ~1,000 trips",
+	}
+	for _, l := range m.models {
+		mark := " "
+		if l.name == m.champion {
+			mark = "*"
+		}
+		lines = append(lines, fmt.Sprintf("  %s %-26s %10.1f s %16.1f s", mark, l.name, l.mae, l.recent))
+	}
+	if len(m.models) == 0 {
+		lines = append(lines, "    (the first trips are on their way)")
+	}
+	if m.sim.Total > 0 {
+		lines = append(lines, "  "+bar(float64(c[events.TopicLabels])/float64(m.sim.Total), 50)+fmt.Sprintf(" %d of %d learned", c[events.TopicLabels], m.sim.Total))
+	}
+	return lines
+}
+
+func (m moment) clock() string {
+	if m.sim.EventTime.IsZero() {
+		return "-"
+	}
+	return m.sim.EventTime.Format("Mon 2006-01-02 15:04:05")
+}
+
+// line is the moment where there is no terminal.
+func (m moment) line() string {
+	c := m.counts
+	models := make([]string, 0, len(m.models))
+	for _, l := range m.models {
+		models = append(models, fmt.Sprintf("%s %.1f s", l.name, l.mae))
+	}
+	progress := ""
+	if m.sim.Total > 0 {
+		progress = fmt.Sprintf(" of %d", m.sim.Total)
+	}
+	return fmt.Sprintf("%s clock %s | started %d%s, predicted %d, learned %d, %.0f trips/s | lag p50 %.0f ms p99 %.0f ms | error %s",
+		m.elapsed.Round(time.Second), m.clock(), c[events.TopicPickUps], progress, c[events.TopicPredictions], c[events.TopicLabels], m.rate,
+		m.lag.P50, m.lag.P99, strings.Join(models, ", "))
+}
+
+func bar(part float64, width int) string {
+	full := int(min(1, max(0, part)) * float64(width))
+	return "[" + strings.Repeat("#", full) + strings.Repeat("-", width-full) + "]" + fmt.Sprintf(" %3.0f %%", part*100)
+}
