@@ -1,0 +1,78 @@
+// Package learn is the function that teaches every model what a trip has taken
+// once it has ended: a label in, and when every model has committed it, an event
+// out that says which version has learned it.
+//
+// It knows no transport and holds no state. A label is done with only after its
+// update is committed; one that comes again is found learned.
+package learn
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"tripcast.dev/events"
+	"tripcast.dev/functions/registry"
+)
+
+// Learner teaches a label to every model, as a registry.Committer does. Without
+// an error the label is committed wherever it can be.
+type Learner interface {
+	Learn(ctx context.Context, label registry.Label) ([]registry.Outcome, error)
+}
+
+// Handler learns. It may be called concurrently.
+type Handler struct{ learner Learner }
+
+// New returns a handler that teaches with this learner.
+func New(learner Learner) *Handler { return &Handler{learner: learner} }
+
+// Handle learns an event of events.TypeLabel, or of events.TypeKafka with the
+// same data, and answers with one of events.TypeLearned. A retraction gives no
+// event: what was learned stays learned. The trip's id, not the event's, is
+// what makes a label the same when it comes again.
+//
+// Errors are *events.InvalidError, or those of Learner, which a retry may mend.
+// Models that had learned the label before one of those find it a duplicate then.
+func (h *Handler) Handle(ctx context.Context, e event.Event) (*event.Event, error) {
+	if e.Type() != events.TypeLabel && e.Type() != events.TypeKafka {
+		return nil, &events.InvalidError{Field: "type", Reason: fmt.Sprintf(
+			"%q is not one that learn takes: %s or %s", e.Type(), events.TypeLabel, events.TypeKafka,
+		)}
+	}
+	if events.IsRetraction(e) {
+		return nil, nil
+	}
+	label, err := events.DecodeLabel(e)
+	if err != nil {
+		return nil, err
+	}
+	outcomes, err := h.learner.Learn(ctx, registry.Label{ID: label.TripID, Features: label.Features, Y: label.DurationS})
+	if err != nil {
+		return nil, fmt.Errorf("learn trip %s: %w", label.TripID, err)
+	}
+	learned, err := events.Encode(answer(label.TripID, outcomes))
+	if err != nil {
+		return nil, fmt.Errorf("learn trip %s: %w", label.TripID, err)
+	}
+	return &learned, nil
+}
+
+// answer leaves out the models that are broken: they have no version.
+func answer(trip string, outcomes []registry.Outcome) *events.Learned {
+	l := &events.Learned{TripID: trip, Versions: make(map[string]uint64, len(outcomes))}
+	for _, o := range outcomes {
+		if o.Err != nil {
+			continue
+		}
+		l.Versions[o.Model] = o.Version
+		if o.Duplicate {
+			if l.Duplicate == nil {
+				l.Duplicate = map[string]bool{}
+			}
+			l.Duplicate[o.Model] = true
+		}
+	}
+	return l
+}
