@@ -18,7 +18,7 @@ const (
 	Number              // 1, 1.5, 1e-3
 	Symbol              // operators and punctuation, longest match
 	Param               // $1
-	illegal             // a quote that never ends
+	illegal             // what Lex refuses, Text says why
 )
 
 // Token is one lexical element of a statement.
@@ -38,8 +38,9 @@ func (t Token) Is(text string) bool {
 // symbols longer than one byte, longest first.
 var symbols = []string{"->>", "#>>", "->", "#>", "=>", "::", "<=", ">=", "<>", "!=", "!~*", "!~", "~*", "||", "@>", "<@", "&&"}
 
-// Lex splits a script into tokens; comments and white space are dropped. The
-// error names the line of a quote or comment that never ends.
+// Lex splits a script into tokens; comments, which nest, and white space are
+// dropped. The error names the line of a quote or comment that never ends, and
+// of the two kinds of string that are not read: E'…' and $$…$$.
 func Lex(text string) ([]Token, error) {
 	var tokens []Token
 	line := 1
@@ -49,7 +50,7 @@ func Lex(text string) ([]Token, error) {
 		case c == '\n':
 			line++
 			i++
-		case c == ' ' || c == '\t' || c == '\r':
+		case c == ' ' || c == '\t' || c == '\r' || c == '\f':
 			i++
 		case strings.HasPrefix(text[i:], "--"):
 			end := strings.IndexByte(text[i:], '\n')
@@ -58,12 +59,12 @@ func Lex(text string) ([]Token, error) {
 			}
 			i += end
 		case strings.HasPrefix(text[i:], "/*"):
-			end := strings.Index(text[i+2:], "*/")
-			if end < 0 {
+			n := comment(text[i:])
+			if n == 0 {
 				return nil, fmt.Errorf("line %d: comment never ends", line)
 			}
-			line += strings.Count(text[i:i+2+end], "\n")
-			i += end + 4
+			line += strings.Count(text[i:i+n], "\n")
+			i += n
 		default:
 			token := scan(text[i:])
 			if token.Kind == illegal {
@@ -78,6 +79,27 @@ func Lex(text string) ([]Token, error) {
 	return tokens, nil
 }
 
+// comment is the length of the comment that text starts with, 0 if it never ends.
+func comment(text string) int {
+	depth := 0
+	for n := 0; n < len(text); {
+		switch {
+		case strings.HasPrefix(text[n:], "/*"):
+			depth++
+			n += 2
+		case strings.HasPrefix(text[n:], "*/"):
+			depth--
+			n += 2
+			if depth == 0 {
+				return n
+			}
+		default:
+			n++
+		}
+	}
+	return 0
+}
+
 // scan reads the one token that text starts with.
 func scan(text string) Token {
 	c := text[0]
@@ -87,6 +109,10 @@ func scan(text string) Token {
 		return quoted(text, '\'', String)
 	case c == '"':
 		return quoted(text, '"', Quoted)
+	case strings.HasPrefix(text, "$$"):
+		return Token{Kind: illegal, Text: "$$…$$ strings are not supported"}
+	case len(text) > 1 && text[1] == '\'' && (c == 'E' || c == 'e'):
+		return Token{Kind: illegal, Text: "E'…' strings are not supported"}
 	case c == '$' && len(text) > 1 && isDigit(text[1]):
 		n := 1
 		for n < len(text) && isDigit(text[n]) {

@@ -56,7 +56,8 @@ type Statement struct {
 // String is "file:line", the place that an error names.
 func (s Statement) String() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
 
-// variable is ${name}, in quotes or out of them.
+// variable is ${name}. It is meant to stand inside a quoted literal: quotes in
+// its value are doubled.
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
 // Load reads every *.sql file of fsys in order of name, puts variables in place
@@ -107,7 +108,6 @@ func expand(file, text string, variables map[string]string, used map[string]bool
 			missing = fmt.Errorf("sql: %s:%d: variable %q is not given", file, line, name)
 		}
 		used[name] = true
-		// Every variable stands inside a quoted literal.
 		return strings.ReplaceAll(value, "'", "''")
 	})
 	return expanded, missing
