@@ -106,7 +106,7 @@ func TestFromRecord(t *testing.T) {
 	r := events.Record{
 		Key: []byte("id2875421"),
 		Headers: headers("ce_specversion", "1.0", "CE_ID", "id2875421", "ce_type", events.TypeLabel, "ce_source", "/tripcast/labels",
-			"ce_subject", "", "Content-Type", "application/json", "materialize-timestamp", "1451896200000"),
+			"ce_subject", "", "Content-Type", "application/json", "materialize-timestamp", "1451896200000", "ce_datacontenttype", "text/plain"),
 		Value: []byte(`{"trip_id":"id2875421","features":{},"duration_s":9}`),
 	}
 	e, err := events.FromRecord(r)

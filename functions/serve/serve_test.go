@@ -137,6 +137,19 @@ func TestEventReachesHandlerAndBack(t *testing.T) {
 	}
 }
 
+// What the handler does not say of its answer, nobody guesses.
+func TestAnswerWithoutContentType(t *testing.T) {
+	answer := event.New()
+	answer.SetID("1")
+	answer.SetSource("/test")
+	answer.SetType("a.type")
+	answer.DataEncoded = []byte("<html>")
+	response, body := send(t, binaryRequest(t, start(t, answering(&answer, nil), serve.Options{}), labelEvent(t)))
+	if got := response.Header["Content-Type"]; got != nil || body != "<html>" {
+		t.Errorf("got %q as %q", body, got)
+	}
+}
+
 func TestStructuredMode(t *testing.T) {
 	want := labelEvent(t)
 	document, err := json.Marshal(want)
