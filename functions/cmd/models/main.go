@@ -1,0 +1,180 @@
+// Command models looks after the models in Redis.
+//
+//	models apply infra/models.yaml    # make this the list of models, without a restart of anything
+//	models list [--json]              # what each has learned
+//
+// It finds Redis at --redis or $REDIS_URL, redis://localhost:6379 if neither is given.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/kinds"
+	"tripcast.dev/functions/registry"
+)
+
+const usage = `usage: models [--redis URL] COMMAND
+
+  apply FILE      make the models of this YAML file the ones that are served and taught
+  list [--json]   list the models and what they have learned
+
+Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given.
+`
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+func main() {
+	redis.SetLogger(silence{})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	err := command(ctx, args, getenv, stdout)
+	var misused usageError
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	case errors.As(err, &misused):
+		fmt.Fprintf(stderr, "models: %v\n\n%s", err, usage)
+		return exitUsage
+	case err != nil:
+		fmt.Fprintln(stderr, "models:", err)
+		return exitFail
+	}
+	return exitOK
+}
+
+func command(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
+	flags := newFlags("models")
+	url := flags.String("redis", getenv("REDIS_URL"), "")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if *url == "" {
+		*url = "redis://localhost:6379"
+	}
+	name, args := flags.Arg(0), flags.Args()
+	if len(args) > 0 {
+		args = args[1:]
+	}
+	var do func(context.Context, redis.UniversalClient, []string, io.Writer) error
+	switch name {
+	case "apply":
+		do = apply
+	case "list":
+		do = list
+	case "":
+		return usageError{errors.New("a command is missing")}
+	default:
+		return usageError{fmt.Errorf("%q is not a command", name)}
+	}
+	client, err := registry.Open(*url)
+	if err != nil {
+		return usageError{err}
+	}
+	defer client.Close()
+	return do(ctx, client, args, stdout)
+}
+
+func apply(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+	flags := newFlags("apply")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		return usageError{errors.New("apply wants one file")}
+	}
+	data, err := os.ReadFile(flags.Arg(0))
+	if err != nil {
+		return err
+	}
+	catalogue, err := online.ParseCatalogue(data, kinds.All())
+	if err != nil {
+		return fmt.Errorf("%s:\n%w", flags.Arg(0), err)
+	}
+	if err := registry.Apply(ctx, client, catalogue); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%d models, champion %s\n", len(catalogue.Models), catalogue.Champion)
+	return err
+}
+
+func list(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+	flags := newFlags("list")
+	asJSON := flags.Bool("json", false, "")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return usageError{fmt.Errorf("list does not want %q", flags.Arg(0))}
+	}
+	models, err := registry.List(ctx, client, kinds.All())
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		encoder := json.NewEncoder(stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(models)
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "MODEL\tVERSION\tLABELS\tSPEC\tBYTES\tCOMMITTED\t")
+	for _, m := range models {
+		mark, committed := "", "never"
+		if m.Champion {
+			mark = "champion"
+		}
+		if !m.Committed.IsZero() {
+			committed = m.Committed.Format(time.RFC3339)
+		}
+		if m.Broken != "" {
+			mark += " BROKEN: " + m.Broken
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%.12s\t%d\t%s\t%s\n", m.Name, m.Version, m.Count, m.Spec, m.StateBytes, committed, mark)
+	}
+	return w.Flush()
+}
+
+func newFlags(name string) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	return flags
+}
+
+func parse(flags *flag.FlagSet, args []string) error {
+	err := flags.Parse(args)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		return usageError{err}
+	}
+	return err
+}
+
+// silence drops what the Redis client says on its own: the error of the
+// command says it.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
