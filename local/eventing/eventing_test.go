@@ -167,6 +167,16 @@ func startSink(t testing.TB, answer func(w http.ResponseWriter, r request)) *sin
 	return s
 }
 
+// startNoop is a sink that acknowledges and remembers nothing.
+func startNoop(t testing.TB) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
 func (s *sink) got() []request {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -99,9 +99,9 @@ func newKafkaSink(ctx context.Context, cfg *Config, m *KafkaSink) (*kafkaSink, e
 		kgo.SeedBrokers(brokers...),
 		kgo.ClientID("kafkasink/" + name),
 		kgo.ProducerLinger(linger),
-		kgo.ProducerBatchCompression(kgo.NoCompression()), // the Java producer's default, and what it saves is not CPU
-		kgo.RecordDeliveryTimeout(cfg.ProduceTimeout),
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // Kafka's own hash of the key
+		kgo.ProducerBatchCompression(kgo.NoCompression()),               // the Java producer's default, and what it saves is not CPU
+		kgo.RecordDeliveryTimeout(max(cfg.ProduceTimeout, time.Second)), // the least it takes
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),            // Kafka's own hash of the key
 	}, cfg.KafkaOptions...)...)
 	if err != nil {
 		return nil, fmt.Errorf("KafkaSink %s: %w", name, err)

@@ -319,6 +319,9 @@ func (m *message) structured() ([]byte, error) {
 		isJSON := e.DataMediaType() == event.ApplicationJSON || strings.HasSuffix(e.DataMediaType(), "+json")
 		e.DataBase64 = isJSON && !json.Valid(m.data) || !utf8.Valid(m.data)
 	}
+	if err := e.Validate(); err != nil { // one document has rules that headers do not, and a reader checks them
+		return nil, fmt.Errorf("encoding the event: %w", err)
+	}
 	body, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the event: %w", err)
