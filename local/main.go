@@ -45,12 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	out := newScreen(stderr)
-	level := slog.LevelWarn
-	if o.verbose {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
-	s := &system{options: o, log: log, screen: out}
+	s := &system{options: o, log: newLog(out, o.verbose), screen: out}
 	report, err := s.run(ctx)
 	if report != nil {
 		if werr := report.write(o.report, stdout); werr != nil {
@@ -62,6 +57,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitLost
 	}
 	return exitOK
+}
+
+// newLog logs what is wrong, or every event. What goes well is on the screen.
+func newLog(out io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelWarn
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
 }
 
 // show draws the state until ctx ends.

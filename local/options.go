@@ -42,9 +42,17 @@ type listen struct {
 	kafka, redis, sql, predict, learn, ingress string
 }
 
-// freePorts takes any port for every part.
-func (l *listen) freePorts() {
-	*l = listen{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}
+// free takes any port for every part whose address is not given.
+func (l *listen) free(flags *flag.FlagSet) {
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	for part, address := range map[string]*string{
+		"kafka": &l.kafka, "redis": &l.redis, "sql": &l.sql, "predict": &l.predict, "learn": &l.learn, "ingress": &l.ingress,
+	} {
+		if !given[part+"-listen"] {
+			*address = "127.0.0.1:0"
+		}
+	}
 }
 
 const usage = `tripcast, the whole system in one process: trips are simulated, predicted when
@@ -101,7 +109,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		o.kafka = strings.Split(*kafka, ",")
 	}
 	if *free {
-		o.listen.freePorts()
+		o.listen.free(flags)
 	}
 	return o, o.check(*snow)
 }

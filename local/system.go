@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -38,6 +39,9 @@ type system struct {
 	sim      *simulate.Simulation
 	baseline map[string]int64 // labels learned before this run
 	started  time.Time
+	redisURL string
+	sqlAddr  string            // of the stand-in, or the DSN of Materialize
+	urls     map[string]string // of the functions
 
 	failed  chan error
 	closers []func() // stop the parts, last first
@@ -104,7 +108,26 @@ func (s *system) start(ctx context.Context) error {
 			s.log.Warn("eventing did not end cleanly", "err", err)
 		}
 	})
+	s.greet()
 	return nil
+}
+
+// greet says where everything is.
+func (s *system) greet() {
+	kind := func(real string) string {
+		if real != "" {
+			return ""
+		}
+		return " (embedded)"
+	}
+	fmt.Fprintf(s.screen, "Kafka %s%s   Redis %s%s   SQL %s%s\n",
+		strings.Join(s.brokers, ","), kind(strings.Join(s.kafka, "")), s.redisURL, kind(s.redis), s.sqlAddr, kind(s.materialize))
+	fmt.Fprintf(s.screen, "predict %s   learn %s   trips: %s", s.urls["predict"], s.urls["learn"], s.trips)
+	if s.speed > 0 {
+		fmt.Fprintf(s.screen, " at %g times real time\n", s.speed)
+	} else {
+		fmt.Fprintf(s.screen, " as fast as the pipeline takes them\n")
+	}
 }
 
 func (s *system) startKafka(context.Context) error {
@@ -140,6 +163,7 @@ func (s *system) startRedis(ctx context.Context) error {
 		s.closing(m.Close)
 		url = "redis://" + m.Addr()
 	}
+	s.redisURL = url
 	client, err := registry.Open(url)
 	if err != nil {
 		return fmt.Errorf("--redis: %w", err)
@@ -232,6 +256,7 @@ func (s *system) startFunctions(ctx context.Context) error {
 		return err
 	}
 	urls := map[string]string{"predict": s.predict, "learn": s.learn}
+	s.urls = urls
 	functions := map[string]*function{}
 	for name, address := range map[string]string{"predict": s.listen.predict, "learn": s.listen.learn} {
 		if urls[name] != "" {
@@ -304,12 +329,14 @@ func (s *system) startSQL(ctx context.Context) error {
 		return err
 	}
 	if s.materialize != "" {
+		s.sqlAddr = s.materialize
 		return s.applySQL(ctx, statements)
 	}
 	l, err := net.Listen("tcp", s.listen.sql)
 	if err != nil {
 		return portError("sql", s.listen.sql, err)
 	}
+	s.sqlAddr = l.Addr().String()
 	st, err := stream.New(ctx, stream.Config{Brokers: s.brokers, Statements: statements, Log: s.log})
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -444,4 +471,3 @@ func (s *system) moment() moment {
 	m.sim, m.elapsed = s.sim.Stats(), time.Since(s.started)
 	return m
 }
-
