@@ -233,8 +233,8 @@ func (p *planner) link(v *view, conditions []node) error {
 				return fmt.Errorf("%s is joined on columns of different types: that is not incremental", in.alias)
 			}
 		}
-		in.index = in.relation.indexOn(in.columns)
-		in.parentIndex = parent.indexOn(in.parentColumns)
+		in.index = in.relation.indexOn(in.columns, false)
+		in.parentIndex = parent.indexOn(in.parentColumns, false)
 	}
 	return nil
 }
@@ -287,7 +287,7 @@ func (p *planner) partitionBy(v *view, t *tree, targets []node) error {
 	}
 	driver := v.inputs[0]
 	driver.columns = columns
-	driver.by = driver.relation.indexOn(columns)
+	driver.by = driver.relation.indexOn(columns, true)
 	return nil
 }
 

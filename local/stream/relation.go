@@ -46,21 +46,24 @@ func newRelation(name string, columns []column, key []int) *relation {
 // index finds the partitions whose rows have given values in some columns.
 type index struct {
 	columns    []int
+	nulls      bool // rows with a NULL in a column are in it
 	partitions map[string][]string
 }
 
 // indexOn makes an index, or finds the one that serves: nil says that the
-// partition map itself does.
-func (r *relation) indexOn(columns []int) *index {
+// partition map itself does. A join has no use for NULLs, which equal nothing;
+// a group does, where they are a value like any other.
+func (r *relation) indexOn(columns []int, nulls bool) *index {
 	if slices.Equal(columns, r.key) {
 		return nil
 	}
 	for _, i := range r.indexes {
 		if slices.Equal(i.columns, columns) {
+			i.nulls = i.nulls || nulls
 			return i
 		}
 	}
-	i := &index{columns: columns, partitions: map[string][]string{}}
+	i := &index{columns: columns, nulls: nulls, partitions: map[string][]string{}}
 	r.indexes = append(r.indexes, i)
 	return i
 }
@@ -87,7 +90,7 @@ func (r *relation) find(i *index, key []byte, yield func(partition, data string)
 		}
 		seen[p] = true
 		for _, data := range r.rows[p] {
-			if k, ok := appendKey(nil, data, r.columns, i.columns); ok && bytes.Equal(k, key) {
+			if k, _ := appendKey(nil, data, r.columns, i.columns); bytes.Equal(k, key) {
 				yield(p, data)
 			}
 		}
@@ -127,7 +130,7 @@ func (r *relation) replace(partition string, rows []string, d *delta) {
 func (r *relation) index(partition, data string) {
 	var scratch [128]byte
 	for _, i := range r.indexes {
-		if key, ok := appendKey(scratch[:0], data, r.columns, i.columns); ok {
+		if key, ok := appendKey(scratch[:0], data, r.columns, i.columns); ok || i.nulls {
 			i.partitions[string(key)] = append(i.partitions[string(key)], partition)
 		}
 	}
@@ -137,7 +140,7 @@ func (r *relation) unindex(partition, data string) {
 	var scratch [128]byte
 	for _, i := range r.indexes {
 		key, ok := appendKey(scratch[:0], data, r.columns, i.columns)
-		if !ok {
+		if !ok && !i.nulls {
 			continue
 		}
 		all := i.partitions[string(key)]
