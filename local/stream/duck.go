@@ -275,8 +275,12 @@ func (d *duck) prepare(ctx context.Context, query string, columns []column) (*pr
 }
 
 // run evaluates the query and calls each with every row; the slice is reused.
-func (p *prepared) run(ctx context.Context, each func(values []value) error) error {
-	rows, err := p.statement.(driver.StmtQueryContext).QueryContext(ctx, nil)
+func (p *prepared) run(ctx context.Context, arguments []any, each func(values []value) error) error {
+	named := make([]driver.NamedValue, len(arguments))
+	for i, a := range arguments {
+		named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+	}
+	rows, err := p.statement.(driver.StmtQueryContext).QueryContext(ctx, named)
 	if err != nil {
 		return err
 	}
@@ -292,11 +296,23 @@ func (p *prepared) run(ctx context.Context, each func(values []value) error) err
 			if p.values[i], err = fromDriver(v); err != nil {
 				return fmt.Errorf("column %s: %w", p.columns[i].name, err)
 			}
+			if p.columns[i].kind == kindNumeric {
+				p.values[i].text = reduced(p.values[i].text)
+			}
 		}
 		if err := each(p.values); err != nil {
 			return err
 		}
 	}
+}
+
+// reduced is a decimal as Materialize shows it, and so that equal ones are equal
+// text: without the zeros that DuckDB fills a scale with.
+func reduced(decimal string) string {
+	if !strings.Contains(decimal, ".") {
+		return decimal
+	}
+	return strings.TrimSuffix(strings.TrimRight(decimal, "0"), ".")
 }
 
 func fromDriver(v driver.Value) (value, error) {

@@ -238,7 +238,7 @@ func (v *view) updateSums(ctx context.Context, out *delta) error {
 			in.feed.rows = append(in.feed.rows, fed{0, r.data})
 		}
 		var scratch []byte
-		err := v.query.run(ctx, func(values []value) error {
+		err := v.query.run(ctx, nil, func(values []value) error {
 			scratch = scratch[:0]
 			for k, c := range v.sums.keys {
 				scratch = appendKeyField(scratch, c.kind, values[k])
@@ -269,7 +269,7 @@ func (v *view) updateSums(ctx context.Context, out *delta) error {
 func (v *view) updateWhole(ctx context.Context, out *delta) error {
 	now := map[string][]string{}
 	var scratch []byte
-	err := v.query.run(ctx, func(values []value) error {
+	err := v.query.run(ctx, nil, func(values []value) error {
 		scratch = appendRow(scratch[:0], v.columns, values)
 		data := string(scratch)
 		now[data] = append(now[data], data)

@@ -40,7 +40,7 @@ func (v *view) updateKeyed(ctx context.Context, now int64, out *delta) error {
 	untils := make([][]int64, len(a.names))
 	hasUntil := len(v.query.columns) > len(v.columns)+1
 	var scratch []byte
-	err := v.query.run(ctx, func(values []value) error {
+	err := v.query.run(ctx, nil, func(values []value) error {
 		n := values[len(v.columns)].int()
 		until := int64(0)
 		if hasUntil {

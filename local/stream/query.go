@@ -2,10 +2,9 @@ package stream
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -91,33 +90,10 @@ func (q *queries) run(ctx context.Context, query string, arguments []any, column
 		return nil, err
 	}
 	defer p.statement.Close()
-	return collect(ctx, p, arguments)
-}
-
-func collect(ctx context.Context, p *prepared, arguments []any) (*result, error) {
-	named := make([]driver.NamedValue, len(arguments))
-	for i, a := range arguments {
-		named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
-	}
-	rows, err := p.statement.(driver.StmtQueryContext).QueryContext(ctx, named)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	r := &result{columns: p.columns}
-	for {
-		switch err := rows.Next(p.scratch); {
-		case errors.Is(err, io.EOF):
-			return r, nil
-		case err != nil:
-			return nil, err
-		}
-		values := make([]value, len(p.scratch))
-		for i, v := range p.scratch {
-			if values[i], err = fromDriver(v); err != nil {
-				return nil, fmt.Errorf("column %s: %w", p.columns[i].name, err)
-			}
-		}
-		r.rows = append(r.rows, values)
-	}
+	r := &result{columns: columns}
+	err = p.run(ctx, arguments, func(values []value) error {
+		r.rows = append(r.rows, slices.Clone(values))
+		return nil
+	})
+	return r, err
 }

@@ -17,7 +17,7 @@ const (
 	kindText
 	kindJSON
 	kindTime    // timestamp, microseconds since 1970
-	kindNumeric // exact decimal, kept as text
+	kindNumeric // exact decimal, kept as text without trailing zeros
 	kindMap     // map[text=>text], kept as a JSON object
 )
 
@@ -72,6 +72,7 @@ type value struct {
 }
 
 func intValue(v int64) value      { return value{num: uint64(v)} }
+func floatValue(v float64) value  { return value{num: math.Float64bits(v)} }
 func textValue(v string) value    { return value{text: v} }
 func (v value) int() int64        { return int64(v.num) }
 func (v value) float() float64    { return math.Float64frombits(v.num) }
@@ -163,6 +164,15 @@ func appendKeyField(b []byte, k kind, v value) []byte {
 	if v.null {
 		return append(b, 0)
 	}
+	if k == kindFloat {
+		// Two zeros and many NaNs are equal in SQL.
+		switch f := v.float(); {
+		case f == 0:
+			v = floatValue(0)
+		case math.IsNaN(f):
+			v = floatValue(math.NaN())
+		}
+	}
 	return appendField(append(b, 1), k, v)
 }
 
@@ -189,5 +199,3 @@ func columnOf(row string, columns []column, c int) value {
 	v, _ := field(row, at, columns[c].kind)
 	return v
 }
-
-func floatValue(v float64) value { return value{num: math.Float64bits(v)} }
