@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -83,6 +84,9 @@ func startRedisServer(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
+		if os.Getenv("TRIPCAST_REQUIRE_SERVERS") != "" {
+			t.Fatal("there is no redis-server on the PATH, and TRIPCAST_REQUIRE_SERVERS asks for one")
+		}
 		t.Skip("NOT TESTED ON A REAL REDIS: there is no redis-server on the PATH")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
