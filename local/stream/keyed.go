@@ -1,10 +1,6 @@
 package stream
 
-import (
-	"container/heap"
-	"context"
-	"slices"
-)
+import "context"
 
 // affected are the partitions to compute again, in the order in which their
 // input came: what goes out keeps the order of what came in.
@@ -59,14 +55,10 @@ func (v *view) updateKeyed(ctx context.Context, now int64, out *delta) error {
 		return err
 	}
 	for n, partition := range a.names {
-		before := len(out.added)
-		v.out.replace(partition, results[n], out)
-		if !hasUntil {
-			continue
-		}
-		for _, added := range out.added[before:] {
-			at := slices.Index(results[n], added.data)
-			heap.Push(&v.out.expiry, expiring{untils[n][at], added})
+		if hasUntil {
+			v.out.replaceUntil(partition, results[n], untils[n], out)
+		} else {
+			v.out.replace(partition, results[n], out)
 		}
 	}
 	return nil

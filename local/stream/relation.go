@@ -36,7 +36,10 @@ type relation struct {
 	several bool                // a partition has had more than one row
 	count   int
 	indexes []*index
-	expiry  expiries
+	// untils are, by partition and in the order of its rows, when they go; only
+	// of a view with a temporal filter. expiry says which partition is next.
+	untils map[string][]int64
+	expiry expiries
 }
 
 func newRelation(name string, columns []column, key []int) *relation {
@@ -156,21 +159,58 @@ func (r *relation) unindex(partition, data string) {
 	}
 }
 
+// replaceUntil is replace for rows that go after untils (microseconds). A row
+// that stays may get another end.
+func (r *relation) replaceUntil(partition string, rows []string, untils []int64, d *delta) {
+	r.replace(partition, rows, d)
+	var now []int64
+	used := make([]bool, len(rows))
+	for _, data := range r.rows[partition] {
+		for n := range rows {
+			if !used[n] && rows[n] == data {
+				used[n] = true
+				now = append(now, untils[n])
+				break
+			}
+		}
+	}
+	if slices.Equal(now, r.untils[partition]) {
+		return
+	}
+	if r.untils == nil {
+		r.untils = map[string][]int64{}
+	}
+	if len(now) == 0 {
+		delete(r.untils, partition)
+		return
+	}
+	r.untils[partition] = now
+	heap.Push(&r.expiry, expiring{slices.Min(now), partition})
+}
+
 // expire removes the rows whose time is over.
 func (r *relation) expire(now int64, d *delta) {
 	for len(r.expiry) > 0 && r.expiry[0].until < now {
-		gone := heap.Pop(&r.expiry).(expiring)
-		rows := r.rows[gone.partition]
-		if n := slices.Index(rows, gone.data); n >= 0 {
-			r.replace(gone.partition, slices.Delete(slices.Clone(rows), n, n+1), d)
+		partition := heap.Pop(&r.expiry).(expiring).partition
+		var rows []string
+		var untils []int64
+		for i, until := range r.untils[partition] {
+			if until >= now {
+				rows = append(rows, r.rows[partition][i])
+				untils = append(untils, until)
+			}
+		}
+		if len(rows) < len(r.rows[partition]) {
+			r.replaceUntil(partition, rows, untils, d)
 		}
 	}
 }
 
-// expiring is a row that a temporal filter lets go after until (microseconds).
+// expiring is a partition one of whose rows may have to go after until. It is
+// out of date if the partition has changed since.
 type expiring struct {
-	until int64
-	row
+	until     int64
+	partition string
 }
 
 type expiries []expiring
