@@ -98,7 +98,7 @@ func walk(v any, visit func(n node) bool) {
 	}
 }
 
-// any reports whether an expression contains a node that is so.
+// contains reports whether an expression contains a node that is so.
 func contains(v any, is func(n node) bool) bool {
 	found := false
 	walk(v, func(n node) bool {
@@ -184,20 +184,27 @@ func isNow(n node) bool       { return isCall(n, "mz_now") }
 
 // fromTable is a relation in a FROM clause.
 type fromTable struct {
-	node     node
-	name     string // of the relation
-	alias    string // by which columns name it
-	optional bool   // on the right of a LEFT JOIN
+	node  node
+	name  string // of the relation
+	alias string // by which columns name it
+}
+
+// condition is one that a row of the query meets, but for the rows of the
+// relations before first: the ON of a LEFT JOIN only chooses rows of its right
+// side.
+type condition struct {
+	node  node
+	first int // in the list of relations
 }
 
 // from lists the relations of the FROM clause from left to right, and the
 // conditions that join them. Table functions are left to DuckDB.
-func (t *tree) from() (tables []*fromTable, conditions []node, err error) {
-	var visit func(n node, optional bool) error
-	visit = func(n node, optional bool) error {
+func (t *tree) from() (tables []*fromTable, conditions []condition, err error) {
+	var visit func(n node) error
+	visit = func(n node) error {
 		switch kind := str(n, "type"); kind {
 		case "BASE_TABLE":
-			f := &fromTable{node: n, name: str(n, "table_name"), alias: str(n, "alias"), optional: optional}
+			f := &fromTable{node: n, name: str(n, "table_name"), alias: str(n, "alias")}
 			if f.alias == "" {
 				f.alias = f.name
 			}
@@ -208,23 +215,29 @@ func (t *tree) from() (tables []*fromTable, conditions []node, err error) {
 			if join != "INNER" && join != "LEFT" {
 				return fmt.Errorf("%s JOIN", join)
 			}
-			if len(n["using_columns"].([]any)) > 0 {
+			if using, _ := n["using_columns"].([]any); len(using) > 0 {
 				return fmt.Errorf("JOIN … USING")
 			}
-			if err := visit(child(n, "left"), optional); err != nil {
+			if err := visit(child(n, "left")); err != nil {
 				return err
 			}
-			if err := visit(child(n, "right"), optional || join == "LEFT"); err != nil {
+			first := 0
+			if join == "LEFT" {
+				first = len(tables)
+			}
+			if err := visit(child(n, "right")); err != nil {
 				return err
 			}
-			conditions = append(conditions, conjuncts(child(n, "condition"))...)
+			for _, c := range conjuncts(child(n, "condition")) {
+				conditions = append(conditions, condition{c, first})
+			}
 		case "EMPTY":
 		default:
 			return fmt.Errorf("%s in FROM", strings.ToLower(kind))
 		}
 		return nil
 	}
-	err = visit(child(t.sel, "from_table"), false)
+	err = visit(child(t.sel, "from_table"))
 	return tables, conditions, err
 }
 

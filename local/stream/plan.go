@@ -145,7 +145,10 @@ func (p *planner) shape(ctx context.Context, v *view, t *tree) error {
 	if slices.ContainsFunc(list(t.sel, "select_list"), func(n node) bool { return contains(n, isAggregate) }) || len(list(t.sel, "group_expressions")) > 0 {
 		return p.aggregate(ctx, v, t)
 	}
-	if err := p.link(v, append(conditions, conjuncts(child(t.sel, "where_clause"))...)); err != nil {
+	for _, c := range conjuncts(child(t.sel, "where_clause")) {
+		conditions = append(conditions, condition{c, 0})
+	}
+	if err := p.link(v, conditions); err != nil {
 		return err
 	}
 	return p.keyed(ctx, v, t)
@@ -190,15 +193,15 @@ func (v *view) column(ref columnRef) (in, column int, ok bool) {
 
 // link finds, for every input but the first, the equalities that tie it to an
 // earlier one.
-func (p *planner) link(v *view, conditions []node) error {
+func (p *planner) link(v *view, conditions []condition) error {
 	type pair struct{ parent, parentColumn, column int }
 	pairs := make([][]pair, len(v.inputs))
 	for _, c := range conditions {
-		if str(c, "type") != "COMPARE_EQUAL" {
+		if str(c.node, "type") != "COMPARE_EQUAL" {
 			continue
 		}
-		left, ok1 := refOf(child(c, "left"))
-		right, ok2 := refOf(child(c, "right"))
+		left, ok1 := refOf(child(c.node, "left"))
+		right, ok2 := refOf(child(c.node, "right"))
 		if !ok1 || !ok2 {
 			continue
 		}
@@ -210,7 +213,9 @@ func (p *planner) link(v *view, conditions []node) error {
 		if li > ri {
 			li, lc, ri, rc = ri, rc, li, lc
 		}
-		pairs[ri] = append(pairs[ri], pair{li, lc, rc})
+		if ri >= c.first {
+			pairs[ri] = append(pairs[ri], pair{li, lc, rc})
+		}
 	}
 	for i := 1; i < len(v.inputs); i++ {
 		in := v.inputs[i]
