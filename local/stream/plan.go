@@ -263,6 +263,11 @@ func (p *planner) keyed(ctx context.Context, v *view, t *tree) error {
 		if len(targets) == 0 {
 			return fmt.Errorf("DISTINCT without ON is not incremental")
 		}
+		for _, target := range targets {
+			if err := t.hidden(target); err != nil {
+				return err
+			}
+		}
 		if err := p.partitionBy(v, t, targets); err != nil {
 			return err
 		}
@@ -274,6 +279,24 @@ func (p *planner) keyed(ctx context.Context, v *view, t *tree) error {
 	}
 	t.sel["select_list"] = items
 	return p.finish(ctx, v, t, keyed, p.lineage(v, t))
+}
+
+// hidden says if a name in DISTINCT ON means something of the SELECT list, which
+// comes before the column of the same name.
+func (t *tree) hidden(target node) error {
+	ref, ok := refOf(target)
+	if !ok || ref.table != "" {
+		return nil
+	}
+	for _, item := range list(t.sel, "select_list") {
+		if str(item, "alias") != ref.column {
+			continue
+		}
+		if of, ok := refOf(item); !ok || of.column != ref.column {
+			return fmt.Errorf("DISTINCT ON (%s) means an output column that is computed: that is not incremental", ref.column)
+		}
+	}
+	return nil
 }
 
 // partitionBy makes the values of some columns of the driver the partition.
@@ -301,7 +324,8 @@ func (p *planner) item(t *tree, n node) node {
 	if str(n, "class") != "CONSTANT" {
 		return n
 	}
-	position, err := child(n, "value")["value"].(json.Number).Int64()
+	number, _ := child(n, "value")["value"].(json.Number)
+	position, err := number.Int64()
 	items := list(t.sel, "select_list")
 	if err != nil || position < 1 || int(position) > len(items) {
 		return n
