@@ -229,27 +229,27 @@ func returning(query string, columns []column) string {
 	return fmt.Sprintf("SELECT %s FROM (%s) AS q", strings.Join(items, ", "), query)
 }
 
-// describe says what a query's columns are called and of which type.
-func (d *duck) describe(ctx context.Context, query string) ([]column, error) {
+// describe says what a query's columns are called and of which type, and what
+// DuckDB calls those types.
+func (d *duck) describe(ctx context.Context, query string) (columns []column, types []string, err error) {
 	rows, err := d.conn.QueryContext(ctx, "DESCRIBE "+query)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer rows.Close()
-	var columns []column
 	for rows.Next() {
 		var name, typ string
 		var ignored [4]any
 		if err := rows.Scan(&name, &typ, &ignored[0], &ignored[1], &ignored[2], &ignored[3]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		k, err := kindOf(typ)
 		if err != nil {
-			return nil, fmt.Errorf("column %s: %w", name, err)
+			return nil, nil, fmt.Errorf("column %s: %w", name, err)
 		}
-		columns = append(columns, column{name, k})
+		columns, types = append(columns, column{name, k}), append(types, typ)
 	}
-	return columns, rows.Err()
+	return columns, types, rows.Err()
 }
 
 // prepared is a query that runs at every tick.

@@ -128,6 +128,9 @@ func (p *planner) shape(ctx context.Context, v *view, t *tree) error {
 	if t.sel["having"] != nil || t.sel["qualify"] != nil {
 		return fmt.Errorf("HAVING and QUALIFY are not incremental")
 	}
+	if sets, _ := t.sel["group_sets"].([]any); len(sets) > 1 {
+		return fmt.Errorf("GROUPING SETS are not incremental")
+	}
 	tables, conditions, err := t.from()
 	if err != nil {
 		return fmt.Errorf("%w is not incremental", err)
@@ -373,7 +376,7 @@ func (p *planner) finish(ctx context.Context, v *view, t *tree, s strategy, key 
 		return err
 	}
 	query := p.withFeeds(v, body)
-	columns, err := p.duck.describe(ctx, query)
+	columns, _, err := p.duck.describe(ctx, query)
 	if err != nil {
 		return err
 	}
@@ -439,7 +442,7 @@ func (p *planner) whole(ctx context.Context, v *view, body string) error {
 		return fmt.Errorf("it reads no relation that is kept (%s)", v.reason)
 	}
 	query := "WITH " + strings.Join(with, ", ") + " SELECT * FROM (" + body + ") AS body"
-	columns, err := p.duck.describe(ctx, query)
+	columns, _, err := p.duck.describe(ctx, query)
 	if err != nil {
 		return err
 	}

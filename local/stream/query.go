@@ -62,7 +62,7 @@ func (q *queries) createView(ctx context.Context, v *view) error {
 		if _, err := q.duck.conn.ExecContext(ctx, query); err != nil {
 			return err
 		}
-		v.columns, err = q.duck.describe(ctx, "SELECT * FROM "+quoteName(v.name))
+		v.columns, _, err = q.duck.describe(ctx, "SELECT * FROM "+quoteName(v.name))
 		return err
 	}
 	n := len(q.duck.feeds)

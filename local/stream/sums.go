@@ -120,8 +120,13 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
 		s.output = append(s.output, -1-len(s.counts))
 		s.counts = append(s.counts, !isCall(sum, "sum"))
 	}
+	for _, g := range groups {
+		if !slices.ContainsFunc(keys, func(k any) bool { return sameNode(p.item(t, g), k.(node)) }) {
+			return fmt.Errorf("a group is not in the SELECT list")
+		}
+	}
 	if len(keys) != len(groups) {
-		return fmt.Errorf("a group is not in the SELECT list")
+		return fmt.Errorf("a group is twice in the SELECT list")
 	}
 	// GROUP BY 1 counts positions that have moved: name the expressions.
 	expressions := make([]any, len(groups))
@@ -136,13 +141,13 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
 		return err
 	}
 	query := p.withFeeds(v, body)
-	columns, err := p.duck.describe(ctx, query)
+	columns, types, err := p.duck.describe(ctx, query)
 	if err != nil {
 		return err
 	}
 	for i := len(keys); i < len(columns); i++ {
-		if columns[i].kind == kindFloat {
-			return fmt.Errorf("a sum of floats depends on its order")
+		if types[i] != "BIGINT" && types[i] != "HUGEINT" {
+			return fmt.Errorf("a sum of %s is not one of integers", types[i])
 		}
 		columns[i].kind = kindInt
 	}
@@ -237,6 +242,9 @@ func withoutAlias(n node) node {
 // number of its values.
 func total(item node, n int) (sum, count node, err error) {
 	for str(item, "class") == "CAST" {
+		if to := str(child(item, "cast_type"), "id"); !slices.Contains(summable, to) {
+			return nil, nil, fmt.Errorf("an aggregate cast to %s is not summed", to)
+		}
 		item = child(item, "child")
 	}
 	if !isAggregate(item) || item["filter"] != nil || item["distinct"] == true {
@@ -254,6 +262,9 @@ func total(item node, n int) (sum, count node, err error) {
 	}
 	return nil, nil, fmt.Errorf("%s is not summed", str(item, "function_name"))
 }
+
+// summable are the types that a sum may be cast to: those that outKind tells apart.
+var summable = []string{"BIGINT", "HUGEINT", "DOUBLE", "DECIMAL"}
 
 // outKind is the type that the view shows: what it casts to, or numeric for the
 // sum of bigints, as in Materialize.

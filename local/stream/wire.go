@@ -217,7 +217,7 @@ func (q *queries) types(ctx context.Context, query string, tokens []tripsql.Toke
 		return nil, nil, err
 	}
 	if len(parameters) == 0 {
-		columns, err := q.duck.describe(ctx, query)
+		columns, _, err := q.duck.describe(ctx, query)
 		return columns, nil, err
 	}
 	// DESCRIBE takes no parameters: NULL has the type that the place asks for.
@@ -231,7 +231,7 @@ func (q *queries) types(ctx context.Context, query string, tokens []tripsql.Toke
 	if err != nil {
 		return nil, nil, err
 	}
-	columns, err := q.duck.describe(ctx, text)
+	columns, _, err := q.duck.describe(ctx, text)
 	return columns, parameters, err
 }
 
