@@ -65,16 +65,25 @@ func (c *cursor) rest() []sql.Token {
 	return rest
 }
 
-// name reads an identifier; unquoted ones are folded to lower case.
+// name reads an identifier; one without quotes is folded to lower case.
 func (c *cursor) name() (string, error) {
-	switch t := c.next(); t.Kind {
-	case sql.Word:
-		return strings.ToLower(t.Text), nil
-	case sql.Quoted:
-		return t.Text, nil
-	default:
+	t := c.next()
+	name, ok := nameIn(t)
+	if !ok {
 		return "", fmt.Errorf("line %d: a name expected, not %q", t.Line, t.Raw)
 	}
+	return name, nil
+}
+
+// nameIn is what a token names, if it names anything.
+func nameIn(t sql.Token) (name string, ok bool) {
+	switch t.Kind {
+	case sql.Word:
+		return strings.ToLower(t.Text), true
+	case sql.Quoted:
+		return t.Text, true
+	}
+	return "", false
 }
 
 // created reads [IF NOT EXISTS] name.

@@ -116,7 +116,8 @@ func (d *dialect) word(t sql.Token) error {
 		d.out = append(d.out, to)
 		return nil
 	}
-	d.out = append(d.out, t.Raw)
+	// DuckDB would keep the case of a name without quotes.
+	d.out = append(d.out, folded(t))
 	return nil
 }
 
@@ -138,10 +139,10 @@ func (d *dialect) arrow(t sql.Token) error {
 		d.out = append(d.out, right.Raw)
 		d.at++
 	case right.Kind == sql.Word || right.Kind == sql.Quoted:
-		d.out = append(d.out, right.Raw)
+		d.out = append(d.out, folded(right))
 		d.at++
 		for d.at+1 < len(d.tokens) && d.tokens[d.at].Is(".") {
-			d.out = append(d.out, ".", d.tokens[d.at+1].Raw)
+			d.out = append(d.out, ".", folded(d.tokens[d.at+1]))
 			d.at += 2
 		}
 	default:
@@ -149,6 +150,13 @@ func (d *dialect) arrow(t sql.Token) error {
 	}
 	d.out = append(d.out, ")")
 	return nil
+}
+
+func folded(t sql.Token) string {
+	if t.Kind == sql.Word {
+		return strings.ToLower(t.Raw)
+	}
+	return t.Raw
 }
 
 // operand finds where the primary expression that ends before end begins.
@@ -168,7 +176,7 @@ func (d *dialect) operand(end int) int {
 				}
 			}
 		}
-		if i > 0 && isName(d.out[i-1]) && !slices.Contains(keywords, strings.ToLower(d.out[i-1])) {
+		if i > 0 && isName(d.out[i-1]) && !slices.Contains(keywords, d.out[i-1]) {
 			i--
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	program_sql "tripcast.dev/sql"
+	tripsql "tripcast.dev/sql"
 )
 
 // engine keeps the views of a program up to date. Rows go in by advance, and
@@ -26,7 +26,7 @@ type engine struct {
 }
 
 // newEngine plans every view of the program.
-func newEngine(ctx context.Context, statements []program_sql.Statement) (*engine, error) {
+func newEngine(ctx context.Context, statements []tripsql.Statement) (*engine, error) {
 	p, err := parseProgram(statements)
 	if err != nil {
 		return nil, err
@@ -82,8 +82,8 @@ func (e *engine) needed() map[string]bool {
 			continue
 		}
 		for _, t := range v.body {
-			if (t.Kind == program_sql.Word || t.Kind == program_sql.Quoted) && t.Text != v.name && e.program.exists(t.Text) {
-				needed[t.Text] = true
+			if name, ok := nameIn(t); ok && name != v.name && e.program.exists(name) {
+				needed[name] = true
 			}
 		}
 	}
@@ -190,7 +190,7 @@ func (v *view) queue(deltas map[*relation]delta) {
 func (v *view) update(ctx context.Context, d *duck, now int64) (delta, error) {
 	var out delta
 	v.out.expire(now, &out)
-	changed := false
+	changed := v.sums != nil && v.sums.global && len(v.sums.groups) == 0
 	for i := range v.pending {
 		changed = changed || !v.pending[i].empty()
 	}
@@ -226,6 +226,9 @@ func (v *view) updateSums(ctx context.Context, out *delta) error {
 	in := v.inputs[0]
 	touched := map[string]*group{}
 	var order []string
+	if v.sums.global {
+		touched[""], order = v.sums.group("", nil), []string{""}
+	}
 	for _, side := range []struct {
 		rows []row
 		sign int64

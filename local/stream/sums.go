@@ -21,7 +21,7 @@ type sums struct {
 	counts []bool
 	// for every output column, the group column (>= 0) or aggregate (-1-n) it shows
 	output []int
-	global bool // no GROUP BY: one row always
+	global bool // no GROUP BY: one row always, from the first tick on
 }
 
 type group struct {
@@ -169,9 +169,6 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
 	}
 	v.out = newRelation(v.name, v.columns, indexesOf(v.columns, key))
 	v.pending = make([]delta, 1)
-	if s.global {
-		v.out.replace("", s.rows(s.group("", nil), v.columns), &delta{})
-	}
 	return nil
 }
 
