@@ -123,21 +123,25 @@ func (e *engine) advance(ctx context.Context, now time.Time, in map[string][]row
 	for name, rows := range in {
 		s := e.sources[name]
 		deltas[s] = delta{added: rows}
-		// A source's rows are there for one tick: its views keep what they need.
 		for _, r := range rows {
 			s.rows[r.partition] = []string{r.data}
 		}
-		defer clear(s.rows)
 	}
+	// A source's rows are there for one tick: its views keep what they need.
+	defer func() {
+		for name := range in {
+			clear(e.sources[name].rows)
+		}
+	}()
 	for _, v := range e.views {
 		if v.out == nil {
 			continue
 		}
 		v.queue(deltas)
-		if v.deferred {
+		if v.deferred && v.waiting() < maxWaiting {
 			continue
 		}
-		d, err := v.update(ctx, e.tick, now.UnixMicro())
+		d, err := v.update(ctx, now.UnixMicro())
 		if err != nil {
 			return nil, fmt.Errorf("stream: %s: view %s: %w", v.at, v.name, err)
 		}
@@ -160,7 +164,7 @@ func (e *engine) catchUp(ctx context.Context, now time.Time) error {
 		if v.out == nil || !v.deferred {
 			continue
 		}
-		d, err := v.update(ctx, e.tick, now.UnixMicro())
+		d, err := v.update(ctx, now.UnixMicro())
 		if err != nil {
 			return fmt.Errorf("stream: %s: view %s: %w", v.at, v.name, err)
 		}
@@ -177,6 +181,18 @@ func (e *engine) catchUp(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// maxWaiting bounds the changes that a deferred view lets wait for a question:
+// there may never be one.
+const maxWaiting = 1 << 16
+
+func (v *view) waiting() int {
+	n := 0
+	for _, d := range v.pending {
+		n += len(d.added) + len(d.removed)
+	}
+	return n
+}
+
 // queue notes what changed in a view's inputs.
 func (v *view) queue(deltas map[*relation]delta) {
 	for i, in := range v.inputs {
@@ -187,14 +203,11 @@ func (v *view) queue(deltas map[*relation]delta) {
 }
 
 // update takes the noted changes in and says how the view changed.
-func (v *view) update(ctx context.Context, d *duck, now int64) (delta, error) {
+func (v *view) update(ctx context.Context, now int64) (delta, error) {
 	var out delta
 	v.out.expire(now, &out)
-	changed := v.sums != nil && v.sums.global && len(v.sums.groups) == 0
-	for i := range v.pending {
-		changed = changed || !v.pending[i].empty()
-	}
-	if !changed {
+	unborn := v.sums != nil && v.sums.global && len(v.sums.groups) == 0
+	if v.waiting() == 0 && !unborn {
 		return out, nil
 	}
 	var err error
@@ -271,23 +284,27 @@ func (v *view) updateSums(ctx context.Context, out *delta) error {
 // updateWhole computes the view from all its input and keeps what differs.
 func (v *view) updateWhole(ctx context.Context, out *delta) error {
 	now := map[string][]string{}
+	var order []string
 	var scratch []byte
 	err := v.query.run(ctx, nil, func(values []value) error {
 		scratch = appendRow(scratch[:0], v.columns, values)
 		data := string(scratch)
+		if now[data] == nil {
+			order = append(order, data)
+		}
 		now[data] = append(now[data], data)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for old := range v.out.rows {
-		if _, ok := now[old]; !ok {
+	for _, old := range sortedKeys(v.out.rows) {
+		if now[old] == nil {
 			v.out.replace(old, nil, out)
 		}
 	}
-	for data, rows := range now {
-		v.out.replace(data, rows, out)
+	for _, data := range order {
+		v.out.replace(data, now[data], out)
 	}
 	return nil
 }

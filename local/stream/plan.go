@@ -281,7 +281,7 @@ func (p *planner) keyed(ctx context.Context, v *view, t *tree) error {
 		items = append(items, until)
 	}
 	t.sel["select_list"] = items
-	return p.finish(ctx, v, t, keyed, p.lineage(v, t))
+	return p.finish(ctx, v, t, p.lineage(v, t))
 }
 
 // hidden says if a name in DISTINCT ON means something of the SELECT list, which
@@ -369,8 +369,9 @@ func outputName(item node, ref columnRef) string {
 	return ref.column
 }
 
-// finish compiles the query and makes the relation.
-func (p *planner) finish(ctx context.Context, v *view, t *tree, s strategy, key []string) error {
+// finish compiles the query of a keyed view and makes the relation. The query
+// ends with the partition and, where there is a temporal filter, the row's end.
+func (p *planner) finish(ctx context.Context, v *view, t *tree, key []string) error {
 	body, err := p.duck.print(ctx, t)
 	if err != nil {
 		return err
@@ -380,11 +381,14 @@ func (p *planner) finish(ctx context.Context, v *view, t *tree, s strategy, key 
 	if err != nil {
 		return err
 	}
+	n := slices.IndexFunc(columns, func(c column) bool { return c.name == partitionColumn })
+	if n+1 < len(columns) && columns[n+1].kind != kindTime {
+		return fmt.Errorf("mz_now() is compared with a timestamp only here, not with %s", columns[n+1].kind)
+	}
 	if v.query, err = p.duck.prepare(ctx, query, columns); err != nil {
 		return err
 	}
-	v.strategy = s
-	v.columns = columns[:slices.IndexFunc(append(columns, column{name: partitionColumn}), func(c column) bool { return c.name == partitionColumn })]
+	v.strategy, v.columns = keyed, columns[:n]
 	v.out = newRelation(v.name, v.columns, indexesOf(v.columns, key))
 	v.pending = make([]delta, len(v.inputs))
 	return nil

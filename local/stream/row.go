@@ -53,8 +53,8 @@ func kindOf(duck string) (kind, error) {
 	return 0, fmt.Errorf("type %s is not supported: cast it to bool, int8, float8, text, jsonb, timestamp, numeric or map[text=>text]", duck)
 }
 
-// materialize is the type's name in Materialize, for messages and catalogues.
-func (k kind) materialize() string {
+// String is the type's name in Materialize.
+func (k kind) String() string {
 	return [...]string{"boolean", "bigint", "double precision", "text", "jsonb", "timestamp", "numeric", "map[text=>text]"}[k]
 }
 

@@ -63,7 +63,7 @@ func (p *planner) aggregate(ctx context.Context, v *view, t *tree) error {
 	}
 	items := copied.sel["select_list"].([]any)
 	copied.sel["select_list"] = append(items, call("any_value", partitionColumn, refNode(v.inputs[0].alias, partitionColumn, "")))
-	return p.finish(ctx, v, copied, keyed, key)
+	return p.finish(ctx, v, copied, key)
 }
 
 func copyTree(t *tree) (*tree, error) {
