@@ -1,11 +1,14 @@
 package stream
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -14,8 +17,11 @@ import (
 // source into an error state for a value that is no JSON; here the record is
 // left out and the error names it.
 func rowOf(s *source, r *kgo.Record) (row, error) {
-	if r.Value != nil && !json.Valid(r.Value) {
+	if r.Value != nil && !validJSON(r.Value) {
 		return row{}, fmt.Errorf("stream: topic %s, partition %d, offset %d: the value is not JSON", r.Topic, r.Partition, r.Offset)
+	}
+	if !utf8.Valid(r.Key) {
+		return row{}, fmt.Errorf("stream: topic %s, partition %d, offset %d: the key is not text", r.Topic, r.Partition, r.Offset)
 	}
 	values := make([]value, len(s.columns))
 	for i, what := range s.include {
@@ -34,6 +40,45 @@ func rowOf(s *source, r *kgo.Record) (row, error) {
 	}
 	partition := strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10)
 	return row{partition, string(appendRow(nil, s.columns, values))}, nil
+}
+
+// validJSON is stricter than encoding/json, as Materialize and DuckDB are: text
+// that is not UTF-8 and half a surrogate pair are no JSON. One such record
+// would fail every query that meets it.
+func validJSON(text []byte) bool {
+	if !utf8.Valid(text) || !json.Valid(text) {
+		return false
+	}
+	for rest := text; ; {
+		n := bytes.IndexByte(rest, '\\')
+		if n < 0 {
+			return true
+		}
+		rest = rest[n:]
+		first := escaped(rest)
+		switch {
+		case first < 0: // \n and the like
+			rest = rest[2:]
+		case !utf16.IsSurrogate(first):
+			rest = rest[6:]
+		case utf16.DecodeRune(first, escaped(rest[6:])) == utf8.RuneError:
+			return false
+		default:
+			rest = rest[12:]
+		}
+	}
+}
+
+// escaped is the code unit of the \uXXXX that text starts with, -1 if it does not.
+func escaped(text []byte) rune {
+	if !bytes.HasPrefix(text, []byte(`\u`)) {
+		return -1
+	}
+	unit, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(unit)
 }
 
 // sink writes the rows of a view as records, as Materialize's Kafka sinks do
@@ -103,7 +148,7 @@ func (s *sink) record(values []value, at time.Time) (*kgo.Record, error) {
 	return record, nil
 }
 
-// textOf is a value as KEY FORMAT TEXT and the Postgres protocol show it.
+// textOf is a value as KEY FORMAT TEXT shows it.
 func textOf(k kind, v value) string {
 	switch k {
 	case kindBool:
@@ -133,8 +178,9 @@ func appendJSONRow(b []byte, columns []column, values []value) []byte {
 	return append(b, '}')
 }
 
-// appendJSONValue encodes as Materialize's JSON sinks do: numeric as a string,
-// a timestamp as a string of epoch seconds with milliseconds, jsonb nested.
+// appendJSONValue encodes as Materialize's JSON sinks do (src/interchange/src/
+// json.rs): numeric as a string, a timestamp as a string of milliseconds since
+// 1970 with three more digits, jsonb nested, NaN as null.
 func appendJSONValue(b []byte, k kind, v value) []byte {
 	if v.null {
 		return append(b, "null"...)
@@ -154,8 +200,11 @@ func appendJSONValue(b []byte, k kind, v value) []byte {
 		}
 		return append(b, encoded...)
 	case kindTime:
-		ms := v.int() / 1000
-		return append(b, fmt.Sprintf(`"%d.%03d"`, ms/1000, ms%1000)...)
+		ms, micros := v.int()/1000, v.int()%1000
+		if micros < 0 {
+			ms, micros = ms-1, micros+1000
+		}
+		return fmt.Appendf(b, `"%d.%03d"`, ms, micros)
 	case kindJSON, kindMap:
 		return append(b, v.text...)
 	default:
@@ -165,7 +214,7 @@ func appendJSONValue(b []byte, k kind, v value) []byte {
 
 func appendJSONString(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x7f || c == '<' || c == '>' || c == '&' {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
 			encoded, err := json.Marshal(s)
 			if err != nil {
 				return append(b, `""`...)
