@@ -159,11 +159,7 @@ func (h *harness) wantAsked(now time.Time) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		p, err := q.duck.prepare(ctx, "SELECT * FROM "+quoteName(v.name), v.columns)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		answer, err := collect(ctx, p, nil)
+		answer, err := q.run(ctx, "SELECT * FROM "+quoteName(v.name), nil, v.columns)
 		if err != nil {
 			h.t.Fatal(err)
 		}

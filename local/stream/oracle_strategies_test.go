@@ -52,7 +52,7 @@ var oneView = []struct {
 	{"distinct on two", "SELECT DISTINCT ON (k, n) n, k, m FROM a WHERE f > 0 ORDER BY k, n, off DESC", keyed},
 	{"distinct on float", "SELECT DISTINCT ON (f) f, n FROM a ORDER BY f, off", keyed},
 	{"distinct on numeric", "SELECT DISTINCT ON (d) d, n FROM a ORDER BY d, off", keyed},
-	{"distinct on an output name", "SELECT DISTINCT ON (k) upper(k) || m AS k, n FROM a WHERE k IS NOT NULL AND m IS NOT NULL ORDER BY k, off", whole},
+	{"distinct on an output name", "SELECT DISTINCT ON (k) m AS k, n FROM a ORDER BY k, off", whole},
 	{"inner join", "SELECT a.k, a.n, b.m FROM a JOIN b ON b.k = a.k", keyed},
 	{"join on two columns", "SELECT a.off, b.off AS other FROM a JOIN b ON b.n = a.n AND a.k = b.k", keyed},
 	{"join on floats", "SELECT a.off, b.off AS other FROM a JOIN b ON b.f = a.f", keyed},
@@ -101,14 +101,15 @@ var oneView = []struct {
 	{"upper case", "SELECT A.OFF AS Off, B.m FROM A JOIN B ON B.K = A.k", keyed},
 	{"temporal over a view", "SELECT k, n FROM a WHERE mz_now() <= ts + INTERVAL '20 seconds' AND n > 0", keyed},
 	{"temporal join", "SELECT a.k, b.n FROM a JOIN b ON b.k = a.k WHERE mz_now() <= b.ts + INTERVAL '10 seconds'", keyed},
-	{"temporal of a choice", "SELECT k, n FROM first_a WHERE mz_now() <= ts + INTERVAL '45 seconds'", keyed},
+	{"temporal of a choice", "SELECT k, n FROM last_a WHERE mz_now() <= ts + INTERVAL '45 seconds'", keyed},
+	{"temporal over a series", "SELECT a.k FROM a CROSS JOIN generate_series(1, 4) AS g(g) WHERE mz_now() <= a.ts + g.g * INTERVAL '7 seconds'", keyed},
 }
 
-// firstA lets a row change its end without changing what a view shows of it.
-const firstA = "CREATE VIEW first_a AS SELECT DISTINCT ON (k) k, n, ts FROM a WHERE n = 1 ORDER BY k, off;\n"
+// lastA lets a row change its end without changing what a view shows of it.
+const lastA = "CREATE VIEW last_a AS SELECT DISTINCT ON (k) k, n, ts FROM a WHERE n = 1 ORDER BY k, off DESC;\n"
 
 func oneViewProgram(body string) string {
-	return smallSources() + firstA + "CREATE MATERIALIZED VIEW v AS " + body + `;
+	return smallSources() + lastA + "CREATE MATERIALIZED VIEW v AS " + body + `;
 		CREATE VIEW keyed_v AS SELECT v.*, 'key' AS sink_key FROM v;
 		CREATE SINK s FROM keyed_v INTO KAFKA CONNECTION k (TOPIC 'v') KEY (sink_key) NOT ENFORCED KEY FORMAT TEXT VALUE FORMAT JSON ENVELOPE UPSERT;`
 }
@@ -166,7 +167,6 @@ func TestTheOracleSeesMistakes(t *testing.T) {
 		}},
 		{"an index that misses rows", "SELECT a.off, b.off AS boff FROM a LEFT JOIN b ON b.k = a.k", func(v *view) { clear(v.inputs[1].index.partitions) }},
 		{"a way back that misses rows", "SELECT a.off, b.off AS boff FROM a LEFT JOIN b ON b.k = a.k", func(v *view) { clear(v.inputs[1].parentIndex.partitions) }},
-		{"a driver that is not reached", "SELECT a.off, b.off AS boff FROM a JOIN b ON b.k = a.k", func(v *view) { v.inputs[0].relation = newRelation("other", v.inputs[0].relation.columns, nil) }},
 		{"a sum that is off by one", "SELECT k, sum(n)::int8 AS s FROM a GROUP BY k", func(v *view) {
 			for _, g := range v.sums.groups {
 				g.sums[0]++
@@ -187,7 +187,9 @@ func TestTheOracleSeesMistakes(t *testing.T) {
 
 func TestTheOracleSeesWrongDeltas(t *testing.T) {
 	h := newHarness(t, script(t, oneViewProgram("SELECT k FROM a")))
-	d := map[string]delta{"keyed_v": {removed: []row{{"p", "x"}}}}
+	columns := h.engine.byName["keyed_v"].columns
+	never := string(appendRow(nil, columns, []value{textValue("x"), textValue("key")}))
+	d := map[string]delta{"keyed_v": {removed: []row{{"p", never}}}}
 	if err := h.replay(d); err == nil {
 		t.Error("a row that was never there is removed, and nobody minds")
 	}
