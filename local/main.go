@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -46,7 +47,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	out := newScreen(stderr)
 	s := &system{options: o, log: newLog(out, o.verbose), screen: out}
+	stopProfile, err := profile(o.profile)
+	if err != nil {
+		fmt.Fprintln(stderr, "local:", err)
+		return exitUsage
+	}
 	report, err := s.run(ctx)
+	err = errors.Join(err, stopProfile())
 	if report != nil {
 		if werr := report.write(o.report, stdout); werr != nil {
 			err = errors.Join(err, werr)
@@ -57,6 +64,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitLost
 	}
 	return exitOK
+}
+
+// profile starts a CPU profile, if one is asked for.
+func profile(file string) (stop func() error, err error) {
+	if file == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, fmt.Errorf("--cpu-profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("--cpu-profile: %w", err), f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // newLog logs what is wrong, or every event. What goes well is on the screen.

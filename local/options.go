@@ -35,6 +35,7 @@ type options struct {
 	report    string
 	verbose   bool
 	retention string
+	profile   string
 }
 
 // listen are the addresses of the parts.
@@ -98,6 +99,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.exit, "exit-when-done", false, "end when every trip has been predicted and learned; the exit code is 0 only if nothing was lost")
 	flags.DurationVar(&o.patience, "patience", time.Minute, "with --exit-when-done: give up when the simulation is over and nothing has moved for so long")
 	flags.StringVar(&o.report, "report", "", "write a JSON report to this `file` at the end; - is standard output")
+	flags.StringVar(&o.profile, "cpu-profile", "", "write a CPU profile to this `file`, for go tool pprof")
 	flags.BoolVar(&o.verbose, "v", false, "log every event")
 	if err := flags.Parse(args); err != nil {
 		return o, err
