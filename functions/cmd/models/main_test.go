@@ -28,7 +28,7 @@ func TestApplyAndList(t *testing.T) {
 		t.Errorf("list before apply: %q", got)
 	}
 	shipped := filepath.FromSlash("../../../infra/models.yaml")
-	if got := models(exitOK, "apply", shipped); !strings.Contains(got, "champion linear-regression") {
+	if got := models(exitOK, "apply", shipped); !strings.Contains(got, "champion linear-distance") {
 		t.Errorf("apply: %q", got)
 	}
 
@@ -59,10 +59,13 @@ func TestApplyAndList(t *testing.T) {
 	if err := json.Unmarshal([]byte(models(exitOK, "list", "--json")), &infos); err != nil {
 		t.Fatal(err)
 	}
-	if i := infos[0]; i.Name != "linear-regression" || !i.Champion || i.Version != 1 || i.Count != 1 || i.Broken != "" {
+	if i := infos[0]; i.Name != "linear-regression" || i.Champion || i.Version != 1 || i.Count != 1 || i.Broken != "" {
 		t.Errorf("first model %+v", i)
 	}
 	for _, i := range infos {
+		if i.Champion != (i.Name == "linear-distance") {
+			t.Errorf("%s: champion %v", i.Name, i.Champion)
+		}
 		line := strings.Join([]string{i.Name, i.Spec[:12]}, " ")
 		if text := strings.Join(strings.Fields(models(exitOK, "list")), " "); !strings.Contains(text, strings.ReplaceAll(line, " ", " 1 1 ")) {
 			t.Errorf("%q is not in the list %q", line, text)
