@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -68,12 +69,15 @@ func (d *dialect) step() error {
 		return d.arrow(t)
 	case t.Is("~"):
 		d.out = append(d.out, t.Raw)
-		if d.at < len(d.tokens) && d.tokens[d.at].Kind == sql.String {
-			d.out = append(d.out, literal(partialMatch(d.tokens[d.at].Text)))
-			d.at++
-			return nil
+		if d.at == len(d.tokens) || d.tokens[d.at].Kind != sql.String {
+			return fmt.Errorf("line %d: ~ needs a literal pattern", t.Line)
 		}
-		return fmt.Errorf("line %d: ~ needs a literal pattern", t.Line)
+		pattern, err := partialMatch(d.tokens[d.at].Text)
+		if err != nil {
+			return fmt.Errorf("line %d: %w", t.Line, err)
+		}
+		d.out = append(d.out, literal(pattern))
+		d.at++
 	case t.Is("!~"), t.Is("~*"), t.Is("!~*"), t.Is("#>"), t.Is("#>>"), t.Is("@>"), t.Is("<@"), t.Is("?"):
 		return fmt.Errorf("line %d: operator %s is not supported", t.Line, t.Raw)
 	case t.Is("["):
@@ -196,35 +200,30 @@ func isName(s string) bool {
 
 // partialMatch makes a pattern that matches anywhere into one that matches the
 // whole text, which is what DuckDB's ~ asks for.
-func partialMatch(pattern string) string {
-	depth, class, start, anchored := 0, false, 0, true
-	check := func(end int) {
-		part := pattern[start:end]
-		anchored = anchored && strings.HasPrefix(part, "^") && strings.HasSuffix(part, "$") && !strings.HasSuffix(part, `\$`)
+func partialMatch(pattern string) (string, error) {
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return "", err
 	}
-	for i := 0; i < len(pattern); i++ {
-		switch c := pattern[i]; {
-		case c == '\\':
-			i++
-		case c == '[':
-			class = true
-		case c == ']':
-			class = false
-		case class:
-		case c == '(':
-			depth++
-		case c == ')':
-			depth--
-		case c == '|' && depth == 0:
-			check(i)
-			start = i + 1
-		}
+	first := func(all []*syntax.Regexp) *syntax.Regexp { return all[0] }
+	last := func(all []*syntax.Regexp) *syntax.Regexp { return all[len(all)-1] }
+	if anchored(parsed, syntax.OpBeginText, first) && anchored(parsed, syntax.OpEndText, last) {
+		return pattern, nil
 	}
-	check(len(pattern))
-	if anchored {
-		return pattern
+	return "(?s:.*)(?:" + pattern + ")(?s:.*)", nil
+}
+
+// anchored reports whether every match has the anchor on the side that end picks.
+func anchored(re *syntax.Regexp, anchor syntax.Op, end func([]*syntax.Regexp) *syntax.Regexp) bool {
+	switch re.Op {
+	case anchor:
+		return true
+	case syntax.OpCapture, syntax.OpConcat:
+		return anchored(end(re.Sub), anchor, end)
+	case syntax.OpAlternate:
+		return !slices.ContainsFunc(re.Sub, func(sub *syntax.Regexp) bool { return !anchored(sub, anchor, end) })
 	}
-	return "(?s:.*)(?:" + pattern + ")(?s:.*)"
+	return false
 }
 
 // literal quotes text for SQL.
