@@ -75,6 +75,24 @@ func (c *cursor) name() (string, error) {
 	return name, nil
 }
 
+// names reads ( name, … ).
+func (c *cursor) names() ([]string, error) {
+	if err := c.expect("("); err != nil {
+		return nil, err
+	}
+	var names []string
+	for {
+		name, err := c.name()
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+		if !c.accept(",") {
+			return names, c.expect(")")
+		}
+	}
+}
+
 // nameIn is what a token names, if it names anything.
 func nameIn(t sql.Token) (name string, ok bool) {
 	switch t.Kind {

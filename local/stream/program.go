@@ -29,7 +29,6 @@ type viewDefinition struct {
 	at   sql.Statement
 	name string
 	body []sql.Token
-	text string // the body as written
 }
 
 // sinkDefinition is a CREATE SINK.
@@ -60,11 +59,11 @@ func parseProgram(statements []sql.Statement) (*program, error) {
 
 // head is the beginning of a statement, to be recognised in a message.
 func head(s sql.Statement) string {
-	text := strings.Join(strings.Fields(s.Text), " ")
+	text := []rune(strings.Join(strings.Fields(s.Text), " "))
 	if len(text) > 60 {
-		text = text[:60] + "…"
+		return string(text[:60]) + "…"
 	}
-	return text
+	return string(text)
 }
 
 func (p *program) statement(c *cursor, topics map[string]string) error {
@@ -117,11 +116,14 @@ func (p *program) source(c *cursor, topics map[string]string) error {
 	if topic == "" {
 		return fmt.Errorf("the source names no TOPIC")
 	}
-	if c.done() {
-		topics[name] = topic
-		return nil
+	if !c.done() {
+		return p.format(c, name, topic)
 	}
-	return p.format(c, name, topic)
+	if _, ok := topics[name]; ok || p.exists(name) {
+		return fmt.Errorf("%s is defined twice", name)
+	}
+	topics[name] = topic
+	return nil
 }
 
 func (p *program) table(c *cursor, topics map[string]string) error {
@@ -152,17 +154,18 @@ func (p *program) table(c *cursor, topics map[string]string) error {
 func (p *program) format(c *cursor, name, topic string) error {
 	s := &source{at: c.statement, name: name, topic: topic}
 	s.add("data", kindJSON, "data")
+	formatted := false
 	for !c.done() {
 		switch {
 		case c.accept("KEY"):
 			if err := c.expect("FORMAT", "TEXT"); err != nil {
 				return err
 			}
-		case c.accept("VALUE"), c.accept("FORMAT"):
-			c.accept("FORMAT")
+		case c.accept("VALUE", "FORMAT"), c.accept("FORMAT"):
 			if err := c.expect("JSON"); err != nil {
 				return err
 			}
+			formatted = true
 		case c.accept("INCLUDE"):
 			if err := s.includes(c); err != nil {
 				return err
@@ -174,6 +177,9 @@ func (p *program) format(c *cursor, name, topic string) error {
 		default:
 			return fmt.Errorf("%q is not supported here", c.peek().Raw)
 		}
+	}
+	if !formatted {
+		return fmt.Errorf("the source needs VALUE FORMAT JSON")
 	}
 	if p.exists(name) {
 		return fmt.Errorf("%s is defined twice", name)
@@ -231,10 +237,7 @@ func (p *program) view(c *cursor) error {
 	if p.exists(name) {
 		return fmt.Errorf("%s is defined twice", name)
 	}
-	p.views = append(p.views, &viewDefinition{
-		at: c.statement, name: name, body: body,
-		text: c.statement.Text[body[0].Pos-c.statement.Tokens[0].Pos:],
-	})
+	p.views = append(p.views, &viewDefinition{at: c.statement, name: name, body: body})
 	return nil
 }
 
@@ -308,6 +311,7 @@ func (s *sinkDefinition) options(options map[string]string) error {
 }
 
 func (s *sinkDefinition) clauses(c *cursor) error {
+	upsert := false
 	for !c.done() {
 		switch {
 		case c.accept("KEY", "FORMAT"):
@@ -319,20 +323,8 @@ func (s *sinkDefinition) clauses(c *cursor) error {
 				return err
 			}
 		case c.accept("KEY"):
-			if err := c.expect("("); err != nil {
-				return err
-			}
-			for {
-				name, err := c.name()
-				if err != nil {
-					return err
-				}
-				s.key = append(s.key, name)
-				if !c.accept(",") {
-					break
-				}
-			}
-			if err := c.expect(")"); err != nil {
+			var err error
+			if s.key, err = c.names(); err != nil {
 				return err
 			}
 			c.accept("NOT", "ENFORCED")
@@ -345,6 +337,7 @@ func (s *sinkDefinition) clauses(c *cursor) error {
 			if err := c.expect("UPSERT"); err != nil {
 				return err
 			}
+			upsert = true
 		case c.accept("WITH"):
 			// SNAPSHOT = false skips what was there before the sink: the stand-in
 			// starts with the sink, so there is nothing to skip.
@@ -354,6 +347,9 @@ func (s *sinkDefinition) clauses(c *cursor) error {
 		default:
 			return fmt.Errorf("%q is not supported here", c.peek().Raw)
 		}
+	}
+	if !upsert {
+		return fmt.Errorf("a sink needs ENVELOPE UPSERT")
 	}
 	if len(s.key) != 1 {
 		return fmt.Errorf("a sink needs a KEY of one column, not %d", len(s.key))
