@@ -229,12 +229,24 @@ func TestStartErrors(t *testing.T) {
 		want []string
 		is   error
 	}{
-		{"port in use", eventing.Config{Manifests: load(t, kafkaSink("out")), Brokers: []string{k.addr}, IngressAddr: taken.Addr().String()},
-			[]string{taken.Addr().String(), "--ingress-listen"}, syscall.EADDRINUSE},
-		{"no broker", eventing.Config{Manifests: load(t, kafkaSink("out")), Brokers: []string{"127.0.0.1:1"}, IngressAddr: "127.0.0.1:0"},
-			[]string{"KafkaSink test/out", "127.0.0.1:1", "connection refused"}, syscall.ECONNREFUSED},
-		{"no topic", eventing.Config{Manifests: load(t, uncreatable), Brokers: []string{k.addr}, IngressAddr: "127.0.0.1:0"},
-			[]string{"KafkaSink test/missing", "does not exist"}, nil},
+		{
+			"port in use",
+			eventing.Config{Manifests: load(t, kafkaSink("out")), Brokers: []string{k.addr}, IngressAddr: taken.Addr().String()},
+			[]string{taken.Addr().String(), "--ingress-listen"},
+			syscall.EADDRINUSE,
+		},
+		{
+			"no broker",
+			eventing.Config{Manifests: load(t, kafkaSink("out")), Brokers: []string{"127.0.0.1:1"}, IngressAddr: "127.0.0.1:0"},
+			[]string{"KafkaSink test/out", "127.0.0.1:1", "connection refused"},
+			syscall.ECONNREFUSED,
+		},
+		{
+			"no topic",
+			eventing.Config{Manifests: load(t, uncreatable), Brokers: []string{k.addr}, IngressAddr: "127.0.0.1:0"},
+			[]string{"KafkaSink test/missing", "does not exist"},
+			nil,
+		},
 		{"no manifests", eventing.Config{}, []string{"no manifests"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -274,10 +286,14 @@ func TestEnv(t *testing.T) {
 		{"no binding", "", map[string]string{}},
 		{"no overrides", binding, map[string]string{"K_SINK": "SINK", "K_CE_OVERRIDES": ""}},
 		{"overrides", binding + `  ceOverrides: {extensions: {team: trips}}`, map[string]string{"K_SINK": "SINK", "K_CE_OVERRIDES": `{"extensions":{"team":"trips"}}`}},
-		{"a Service as sink", strings.Replace(binding, "eventing.knative.dev/v1alpha1, kind: KafkaSink, name: out}", "serving.knative.dev/v1, kind: Service, name: function}, uri: /in", 1),
-			map[string]string{"K_SINK": "http://function:80/in", "K_CE_OVERRIDES": ""}},
-		{"a URL as sink", strings.Replace(binding, "ref: {apiVersion: eventing.knative.dev/v1alpha1, kind: KafkaSink, name: out}", `uri: "http://elsewhere/x"`, 1),
-			map[string]string{"K_SINK": "http://elsewhere/x", "K_CE_OVERRIDES": ""}},
+		{
+			"a Service as sink", strings.Replace(binding, "eventing.knative.dev/v1alpha1, kind: KafkaSink, name: out}", "serving.knative.dev/v1, kind: Service, name: function}, uri: /in", 1),
+			map[string]string{"K_SINK": "http://function:80/in", "K_CE_OVERRIDES": ""},
+		},
+		{
+			"a URL as sink", strings.Replace(binding, "ref: {apiVersion: eventing.knative.dev/v1alpha1, kind: KafkaSink, name: out}", `uri: "http://elsewhere/x"`, 1),
+			map[string]string{"K_SINK": "http://elsewhere/x", "K_CE_OVERRIDES": ""},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := run(t, k, "http://function:80", load(t, function, kafkaSink("out"), c.binding))
