@@ -258,4 +258,3 @@ func TestClosedConnectionIsNoFailure(t *testing.T) {
 		t.Errorf("status %+v: want %d delivered without a retry", status, n)
 	}
 }
-
