@@ -29,7 +29,6 @@ type reader struct {
 	sources map[string]*source // by topic
 	missing map[string]*source // topics that do not exist yet
 	queues  map[topicPartition]*queue
-	bad     int64 // records that did not decode
 }
 
 type topicPartition struct {
@@ -41,12 +40,14 @@ type topicPartition struct {
 type queue struct {
 	source   *source
 	position int64 // next offset to read
+	history  int64 // the partition's end when it was assigned
 	last     int64 // record time of the last record read, ms
 	records  []queued
 }
 
 type queued struct {
-	at int64 // record time, ms
+	at     int64 // record time, ms
+	offset int64
 	row
 }
 
@@ -84,25 +85,53 @@ func (r *reader) assign(ctx context.Context) ([]*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream: listing topics: %w", err)
 	}
-	offsets := map[string]map[int32]kgo.Offset{}
 	var absent []*source
-	for topic, s := range r.missing {
+	for _, topic := range sortedKeys(r.missing) {
 		details, ok := topics[topic]
 		if !ok || details.Err != nil || len(details.Partitions) == 0 {
-			absent = append(absent, s)
+			absent = append(absent, r.missing[topic])
 			continue
 		}
-		offsets[topic] = map[int32]kgo.Offset{}
-		for _, p := range details.Partitions.Sorted() {
-			offsets[topic][p.Partition] = kgo.NewOffset().AtStart()
-			r.queues[topicPartition{topic, p.Partition}] = &queue{source: s}
+		if err := r.start(ctx, topic); err != nil {
+			return nil, fmt.Errorf("stream: asking where topic %s begins and ends: %w", topic, err)
 		}
 		delete(r.missing, topic)
 	}
-	if len(offsets) > 0 {
-		r.client.AddConsumePartitions(offsets)
-	}
 	return absent, nil
+}
+
+// start reads a topic from its beginning.
+func (r *reader) start(ctx context.Context, topic string) error {
+	starts, err := r.admin.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return err
+	}
+	ends, err := r.admin.ListCommittedOffsets(ctx, topic)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(starts.Error(), ends.Error()); err != nil {
+		return err
+	}
+	offsets := map[int32]kgo.Offset{}
+	starts.Each(func(start kadm.ListedOffset) {
+		end, _ := ends.Lookup(topic, start.Partition)
+		offsets[start.Partition] = kgo.NewOffset().At(start.Offset)
+		r.queues[topicPartition{topic, start.Partition}] = &queue{source: r.sources[topic], position: start.Offset, history: end.Offset}
+	})
+	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})
+	return nil
+}
+
+// caughtUp reports whether everything that was there when the topics were
+// assigned has been in a tick.
+func (r *reader) caughtUp() bool {
+	for _, q := range r.queues {
+		if q.position < q.history || len(q.records) > 0 && q.records[0].offset < q.history {
+			return false
+		}
+	}
+	return len(r.missing) == 0
 }
 
 // next waits up to patience for records and returns those of the next tick, by
@@ -117,21 +146,31 @@ func (r *reader) next(ctx context.Context, patience time.Duration) (map[string][
 	if !r.queued() {
 		return nil, nil
 	}
+	cut, err := r.cut(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.take(cut), nil
+}
+
+// cut is the record time up to which a tick is consistent now.
+func (r *reader) cut(ctx context.Context) (int64, error) {
 	cut := time.Now().UnixMilli()
 	ends, err := r.admin.ListCommittedOffsets(ctx, sortedKeys(r.sources)...)
 	if err != nil {
-		return nil, fmt.Errorf("stream: asking for the ends of the topics: %w", err)
+		return 0, fmt.Errorf("stream: asking for the ends of the topics: %w", err)
 	}
 	for tp, q := range r.queues {
 		end, ok := ends.Lookup(tp.topic, tp.partition)
-		if !ok || end.Err != nil {
-			return nil, fmt.Errorf("stream: asking for the end of %s/%d: %w", tp.topic, tp.partition, end.Err)
+		if end.Err != nil {
+			// A leader that moves, for one. Until it is back, the end is unknown.
+			r.log.Warn("the end of a partition is unknown, its topic waits", "topic", tp.topic, "partition", tp.partition, "err", end.Err)
 		}
-		if q.position < end.Offset {
+		if !ok || end.Err != nil || q.position < end.Offset {
 			cut = min(cut, q.last)
 		}
 	}
-	return r.take(cut), nil
+	return cut, nil
 }
 
 func (r *reader) queued() bool {
@@ -176,11 +215,10 @@ func (r *reader) enqueue(record *kgo.Record, now int64) {
 	q.last = min(record.Timestamp.UnixMilli(), now)
 	decoded, err := rowOf(q.source, record)
 	if err != nil {
-		r.bad++
 		r.log.Error("a record does not decode and is left out", "err", err)
 		return
 	}
-	q.records = append(q.records, queued{q.last, decoded})
+	q.records = append(q.records, queued{q.last, record.Offset, decoded})
 }
 
 // take returns all records from before the cut, in the order of their time.

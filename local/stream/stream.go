@@ -155,26 +155,36 @@ func (s *Stream) run(ctx context.Context) error {
 			}
 			looked = time.Now()
 		}
-		if wait := s.config.Tick - time.Since(ticked); wait > 0 {
-			time.Sleep(wait)
+		if err := sleep(ctx, s.config.Tick-time.Since(ticked)); err != nil {
+			return err
 		}
 		in, err := s.reader.next(ctx, idle)
 		if err != nil {
 			return err
 		}
 		ticked = time.Now()
-		if len(in) == 0 {
-			if !s.reader.queued() && len(s.reader.missing) == 0 {
-				s.writer.caughtUp()
-			}
-			if time.Since(expired) < idle {
-				continue
-			}
+		if len(in) == 0 && ticked.Sub(expired) < idle {
+			continue
 		}
 		expired = ticked
 		if err := s.tick(ctx, ticked, in); err != nil {
 			return err
 		}
+		if s.reader.caughtUp() {
+			s.writer.caughtUp()
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }
 

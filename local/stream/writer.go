@@ -66,8 +66,12 @@ func (w *writer) createTopics(ctx context.Context) error {
 	return nil
 }
 
-// recall reads what earlier runs have sunk.
+// recall reads what earlier runs have sunk. It takes over the transactional id
+// first: an earlier run that is still there can sink nothing more.
 func (w *writer) recall(ctx context.Context, brokers []string, options []kgo.Opt) error {
+	if _, _, err := w.client.ProducerID(ctx); err != nil {
+		return fmt.Errorf("stream: taking over the sinks: %w", err)
+	}
 	for _, sinks := range w.sinks {
 		for _, s := range sinks {
 			written, err := w.recallTopic(ctx, s.topic, brokers, options)
@@ -159,10 +163,8 @@ func (w *writer) write(ctx context.Context, at time.Time, sunk map[string]delta)
 			return fmt.Errorf("stream: another stream writes to these sinks: %w", err)
 		}
 		w.log.Warn("sinking failed, trying again", "records", len(records), "attempt", attempt+1, "err", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(min(time.Duration(attempt+1)*100*time.Millisecond, 2*time.Second)):
+		if err := sleep(ctx, min(time.Duration(attempt+1)*100*time.Millisecond, 2*time.Second)); err != nil {
+			return err
 		}
 	}
 }
