@@ -93,14 +93,13 @@ func newLog(out io.Writer, verbose bool) *slog.Logger {
 	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
 }
 
-// show draws the state until ctx ends.
-func (s *system) show(ctx context.Context, every time.Duration) {
-	if !s.screen.terminal {
-		every *= 10
-	}
-	ticker := time.NewTicker(every)
+// show draws the state until ctx ends: twice a second on a terminal; elsewhere a
+// line every few seconds, the first as soon as there is a prediction.
+func (s *system) show(ctx context.Context) {
+	const redraw, lines = 500 * time.Millisecond, 5 * time.Second
+	ticker := time.NewTicker(redraw)
 	defer ticker.Stop()
-	before, at := int64(0), time.Now()
+	before, at, told := int64(0), time.Now(), time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -108,8 +107,11 @@ func (s *system) show(ctx context.Context, every time.Duration) {
 		case <-ticker.C:
 		}
 		m := s.moment()
+		if !s.screen.terminal && (m.counts[events.TopicPredictions] == 0 || time.Since(told) < lines) {
+			continue
+		}
 		m.rate = float64(m.counts[events.TopicLabels]-before) / time.Since(at).Seconds()
-		before, at = m.counts[events.TopicLabels], time.Now()
+		before, at, told = m.counts[events.TopicLabels], time.Now(), time.Now()
 		if s.screen.terminal {
 			s.screen.draw(m.block())
 		} else {

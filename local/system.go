@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,8 +109,31 @@ func (s *system) start(ctx context.Context) error {
 			s.log.Warn("eventing did not end cleanly", "err", err)
 		}
 	})
+	if err := s.awaitSources(ctx); err != nil {
+		return err
+	}
 	s.greet()
 	return nil
+}
+
+// awaitSources waits until the KafkaSources have their partitions: a trip that
+// starts before would wait for the consumer groups, not for the pipeline.
+func (s *system) awaitSources(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the KafkaSources have got no partitions within 30 s: is another run using this Kafka?"))
+	defer cancel()
+	for {
+		idle := slices.ContainsFunc(s.eventing.Status(), func(source eventing.SourceStatus) bool { return len(source.Partitions) == 0 })
+		if !idle {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case err := <-s.failed:
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // greet says where everything is.
@@ -397,7 +421,7 @@ func (s *system) play(ctx context.Context) (*Report, error) {
 	shown := make(chan struct{})
 	go func() {
 		defer close(shown)
-		s.show(showing, 500*time.Millisecond)
+		s.show(showing)
 	}()
 	err := s.wait(ctx, ended)
 	wall := time.Since(s.started)

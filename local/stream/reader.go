@@ -58,7 +58,8 @@ func newReader(brokers []string, options []kgo.Opt, sources map[string]*source, 
 		kgo.ClientID("tripcast-stream"),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // so that the position reaches the end of a partition
-		kgo.FetchMaxWait(time.Second),
+		// A partition that joins waits for the fetch under way to end.
+		kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.MetadataMinAge(100 * time.Millisecond),
 	}, options...)...)
 	if err != nil {
