@@ -184,7 +184,7 @@ func (e *Eventing) serviceURL(name string) (string, error) {
 			return url, nil
 		}
 	}
-	return "", fmt.Errorf("Service %s is not running here", name)
+	return "", fmt.Errorf("no Service %s runs here", name)
 }
 
 // StartSources starts every KafkaSource that is not paused, once. A source whose
