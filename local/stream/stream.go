@@ -62,6 +62,7 @@ type Stream struct {
 	writer *writer
 	stats  struct {
 		ticks, rows, sunk, busy atomic.Int64
+		caughtUp                atomic.Bool
 	}
 }
 
@@ -71,6 +72,9 @@ type Stats struct {
 	Rows  int64         // records taken in
 	Sunk  int64         // rows and tombstones of sunk views
 	Busy  time.Duration // spent in ticks
+	// CaughtUp says that all records that were there at the start are taken in:
+	// from here on, every change of a view is news.
+	CaughtUp bool
 }
 
 // New plans the program and connects. Every statement that is not supported is
@@ -131,7 +135,7 @@ func (s *Stream) Close() error {
 func (s *Stream) Stats() Stats {
 	return Stats{
 		Ticks: s.stats.ticks.Load(), Rows: s.stats.rows.Load(), Sunk: s.stats.sunk.Load(),
-		Busy: time.Duration(s.stats.busy.Load()),
+		Busy: time.Duration(s.stats.busy.Load()), CaughtUp: s.stats.caughtUp.Load(),
 	}
 }
 
@@ -170,8 +174,9 @@ func (s *Stream) run(ctx context.Context) error {
 		if err := s.tick(ctx, ticked, in); err != nil {
 			return err
 		}
-		if s.reader.caughtUp() {
+		if !s.stats.caughtUp.Load() && s.reader.caughtUp() {
 			s.writer.caughtUp()
+			s.stats.caughtUp.Store(true)
 		}
 	}
 }

@@ -134,8 +134,7 @@ func (w *writer) recallTopic(ctx context.Context, topic string, brokers []string
 	return written, nil
 }
 
-// caughtUp forgets what earlier runs have sunk: from here on, every change of a
-// view is news.
+// caughtUp forgets what earlier runs have sunk: whatever changes now is news.
 func (w *writer) caughtUp() { clear(w.written) }
 
 // write sinks the deltas. It tries until it succeeds, ctx ends, or the
