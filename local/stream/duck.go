@@ -38,7 +38,7 @@ type fed struct {
 // openDuck starts an engine. Two threads would only cost here: a tick's queries
 // are small.
 func openDuck(ctx context.Context) (*sql.DB, error) {
-	connector, err := duckdb.NewConnector("?threads=1&autoinstall_known_extensions=false&autoload_known_extensions=false", nil)
+	connector, err := duckdb.NewConnector("?threads=1&enable_external_access=false&autoinstall_known_extensions=false&autoload_known_extensions=false", nil)
 	if err != nil {
 		return nil, fmt.Errorf("stream: starting DuckDB: %w", err)
 	}

@@ -26,7 +26,10 @@ func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 	server, err := wire.NewServer(s.parse,
 		wire.Logger(s.config.Log),
 		wire.Version("15.0"),
-		wire.GlobalParameters(wire.Parameters{"application_name": "", "is_superuser": "off", "session_authorization": "materialize"}),
+		wire.GlobalParameters(wire.Parameters{
+			"application_name": "", "is_superuser": "off", "session_authorization": "materialize",
+			"standard_conforming_strings": "on", "integer_datetimes": "on", "DateStyle": "ISO, MDY", "TimeZone": "UTC",
+		}),
 	)
 	if err != nil {
 		return fmt.Errorf("stream: preparing the Postgres protocol: %w", err)
@@ -46,7 +49,10 @@ func (s *Stream) parse(ctx context.Context, query wire.Query) (wire.PreparedStat
 		return nil, psqlerr.WithCode(err, codes.Syntax)
 	}
 	if len(statements) == 0 {
-		return wire.Prepared(wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error { return w.Empty() })), nil
+		// Empty would answer nothing at all, and pgx pings with a comment.
+		return wire.Prepared(wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
+			return w.Complete("")
+		})), nil
 	}
 	var prepared wire.PreparedStatements
 	for _, one := range statements {
