@@ -42,7 +42,7 @@ CROSS JOIN generate_series(1, 12) AS k(k)
 GROUP BY 1;
 
 -- By hour of the pick-up, as in the demo: 1e-9 degrees of l1 distance per second.
--- Two parts: the closed days of the last four weeks, and today's closed buckets
+-- Two parts: the closed days of the last week, and today's closed buckets
 -- of the last hour.
 CREATE VIEW IF NOT EXISTS hour_speed_day AS
 SELECT
@@ -60,7 +60,7 @@ SELECT
     sum(speed_sum)::int8 AS speed_sum,
     sum(n)::int8 AS n
 FROM hour_speed_day
-CROSS JOIN generate_series(1, 28) AS k(k)
+CROSS JOIN generate_series(1, 7) AS k(k)
 GROUP BY 1, 2;
 
 CREATE VIEW IF NOT EXISTS hour_speed_5m AS

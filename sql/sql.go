@@ -40,7 +40,7 @@ func Defaults() map[string]string {
 		"kafka_broker":       "redpanda:9092",
 		"trip_retention":     "25 hours",
 		"features_retention": "1 hour",
-		"grace":              "1 minute",
+		"grace":              "5 minutes",
 	}
 }
 

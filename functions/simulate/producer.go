@@ -17,7 +17,7 @@ import (
 // Defaults of ProducerConfig.
 const (
 	DefaultPartitions      = 3
-	DefaultMaxSkew         = 30 * time.Second
+	DefaultMaxSkew         = 4 * time.Minute
 	DefaultConnectTimeout  = 15 * time.Second
 	DefaultDeliveryTimeout = time.Minute
 )
@@ -37,7 +37,7 @@ type ProducerConfig struct {
 
 	// MaxSkew is how far, in the city's time, an event may overtake another one
 	// on its way to the broker; default DefaultMaxSkew. It has to be less than the
-	// grace after which the SQL counts a bucket as closed, a minute.
+	// grace after which the SQL counts a bucket as closed, five minutes.
 	MaxSkew time.Duration
 
 	// ConnectTimeout bounds the wait for a broker at the start; default
