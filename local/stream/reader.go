@@ -59,7 +59,7 @@ func newReader(brokers []string, options []kgo.Opt, sources map[string]*source, 
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // so that the position reaches the end of a partition
 		// A partition that joins waits for the fetch under way to end.
-		kgo.FetchMaxWait(100*time.Millisecond),
+		kgo.FetchMaxWait(100 * time.Millisecond),
 		kgo.MetadataMinAge(100 * time.Millisecond),
 	}, options...)...)
 	if err != nil {

@@ -4,10 +4,10 @@
 //
 // # How
 //
-// Time is cut into ticks. A tick takes the records that arrived (package-level
-// comment of reader says which belong together), works out for every view which
-// of its partitions they can have changed, lets DuckDB evaluate the view's own
-// body over the rows of those partitions alone, and compares. What a sunk view
+// Time is cut into ticks. A tick takes the records that arrived (the comment of
+// reader says which belong together), works out for every view which of its
+// partitions they can have changed, lets DuckDB evaluate the view's own body
+// over the rows of those partitions alone, and compares. What a sunk view
 // gained is produced as upserts, what it lost as tombstones, one Kafka
 // transaction a tick. State is kept in Go; DuckDB only evaluates.
 //
@@ -24,8 +24,10 @@
 // # What it does not promise
 //
 // A value that is not JSON puts a source of Materialize into an error state;
-// here it is logged and left out. Numbers of jsonb are doubles. Sources are read
-// once each and their records are not kept: select from the views.
+// here it is logged and left out. A cast that fails ends Run. Integers are all
+// int8, jsonb is equal where its text is, and a sum of int8 divides as an
+// integer where Materialize has a numeric: cast it first. Sources are read once
+// each and their records are not kept: select from the views.
 package stream
 
 import (

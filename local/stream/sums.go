@@ -93,49 +93,17 @@ func call(function, alias string, arguments ...node) node {
 	}
 }
 
-// summed rewrites the SELECT list to the groups, every aggregate's sum and
-// count, and the number of rows.
+// summed plans a view of sums and counts of integers.
 func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
 	items := list(t.sel, "select_list")
-	groups := list(t.sel, "group_expressions")
-	s := &sums{groups: map[string]*group{}, global: len(groups) == 0}
-	var keys, totals []any
 	var names []string
 	for i, item := range items {
 		names = append(names, nameOf(item, i))
-		if !contains(item, isAggregate) {
-			if !slices.ContainsFunc(groups, func(g node) bool { return sameNode(p.item(t, g), item) }) {
-				return fmt.Errorf("column %d is neither a group nor an aggregate", i+1)
-			}
-			s.output = append(s.output, len(keys))
-			item["alias"] = fmt.Sprintf("k%d", len(keys))
-			keys = append(keys, item)
-			continue
-		}
-		sum, count, err := total(item, len(s.counts))
-		if err != nil {
-			return err
-		}
-		totals = append(totals, sum, count)
-		s.output = append(s.output, -1-len(s.counts))
-		s.counts = append(s.counts, !isCall(sum, "sum"))
 	}
-	for _, g := range groups {
-		if !slices.ContainsFunc(keys, func(k any) bool { return sameNode(p.item(t, g), k.(node)) }) {
-			return fmt.Errorf("a group is not in the SELECT list")
-		}
+	s, err := p.totals(t)
+	if err != nil {
+		return err
 	}
-	if len(keys) != len(groups) {
-		return fmt.Errorf("a group is twice in the SELECT list")
-	}
-	// GROUP BY 1 counts positions that have moved: name the expressions.
-	expressions := make([]any, len(groups))
-	for i := range groups {
-		expressions[i] = withoutAlias(keys[i].(node))
-	}
-	t.sel["group_expressions"] = expressions
-	t.sel["group_sets"] = groupSets(len(groups))
-	t.sel["select_list"] = append(append(keys, totals...), call("count_star", "n"))
 	body, err := p.duck.print(ctx, t)
 	if err != nil {
 		return err
@@ -145,7 +113,8 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
 	if err != nil {
 		return err
 	}
-	for i := len(keys); i < len(columns); i++ {
+	n := len(columns) - 2*len(s.counts) - 1
+	for i := n; i < len(columns); i++ {
 		if types[i] != "BIGINT" && types[i] != "HUGEINT" {
 			return fmt.Errorf("a sum of %s is not one of integers", types[i])
 		}
@@ -154,7 +123,7 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
 	if v.query, err = p.duck.prepare(ctx, query, columns); err != nil {
 		return err
 	}
-	s.keys = columns[:len(keys)]
+	s.keys = columns[:n]
 	for i, o := range s.output {
 		if o >= 0 {
 			v.columns = append(v.columns, column{names[i], s.keys[o].kind})
@@ -164,12 +133,56 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
 	}
 	v.strategy, v.sums = summed, s
 	var key []string
-	for k := range keys {
+	for k := range s.keys {
 		key = append(key, names[slices.Index(s.output, k)])
 	}
 	v.out = newRelation(v.name, v.columns, indexesOf(v.columns, key))
 	v.pending = make([]delta, 1)
 	return nil
+}
+
+// totals rewrites the SELECT list to the groups, every aggregate's sum and
+// count, and the number of rows.
+func (p *planner) totals(t *tree) (*sums, error) {
+	items := list(t.sel, "select_list")
+	groups := list(t.sel, "group_expressions")
+	s := &sums{groups: map[string]*group{}, global: len(groups) == 0}
+	var keys, totals []any
+	for i, item := range items {
+		if !contains(item, isAggregate) {
+			if !slices.ContainsFunc(groups, func(g node) bool { return sameNode(p.item(t, g), item) }) {
+				return nil, fmt.Errorf("column %d is neither a group nor an aggregate", i+1)
+			}
+			s.output = append(s.output, len(keys))
+			item["alias"] = fmt.Sprintf("k%d", len(keys))
+			keys = append(keys, item)
+			continue
+		}
+		sum, count, err := total(item, len(s.counts))
+		if err != nil {
+			return nil, err
+		}
+		totals = append(totals, sum, count)
+		s.output = append(s.output, -1-len(s.counts))
+		s.counts = append(s.counts, !isCall(sum, "sum"))
+	}
+	for _, g := range groups {
+		if !slices.ContainsFunc(keys, func(k any) bool { return sameNode(p.item(t, g), k.(node)) }) {
+			return nil, fmt.Errorf("a group is not in the SELECT list")
+		}
+	}
+	if len(keys) != len(groups) {
+		return nil, fmt.Errorf("a group is twice in the SELECT list")
+	}
+	// GROUP BY 1 counts positions that have moved: name the expressions.
+	expressions := make([]any, len(groups))
+	for i := range groups {
+		expressions[i] = withoutAlias(keys[i].(node))
+	}
+	t.sel["group_expressions"] = expressions
+	t.sel["group_sets"] = groupSets(len(groups))
+	t.sel["select_list"] = append(append(keys, totals...), call("count_star", "n"))
+	return s, nil
 }
 
 func groupSets(n int) []any {
