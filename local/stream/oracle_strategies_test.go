@@ -118,11 +118,12 @@ func oneViewProgram(body string) string {
 func TestStrategiesAgreeWithTheOracle(t *testing.T) {
 	for i, c := range oneView {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			h := newHarness(t, script(t, oneViewProgram(c.body)))
 			if v := h.engine.byName["v"]; v.strategy != c.want {
 				t.Errorf("it is %s, not %s: %s", v.strategy, c.want, v.reason)
 			}
-			if err := h.small(uint64(i), 14, nil); err != nil {
+			if err := h.small(uint64(i), 10, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -206,10 +207,10 @@ func TestTicksDoNotMatterInTheEnd(t *testing.T) {
 		random := rand.New(rand.NewPCG(3, 3))
 		now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 		in := map[string][]row{}
-		for n := range 120 {
+		for n := range 60 {
 			source := []string{"a_raw", "b_raw", "c_raw"}[random.IntN(3)]
 			in[source] = append(in[source], h.record(source, now, "", smallRecord(random)))
-			if n%size == size-1 || n == 119 {
+			if n%size == size-1 || n == 59 {
 				if _, err := h.tick(now, in, true); err != nil {
 					t.Fatal(err)
 				}
@@ -223,8 +224,8 @@ func TestTicksDoNotMatterInTheEnd(t *testing.T) {
 		slices.Sort(rows)
 		return rows
 	}
-	want := final(120)
-	for _, size := range []int{1, 7} {
+	want := final(60)
+	for _, size := range []int{2, 7} {
 		if got := final(size); !slices.Equal(got, want) {
 			t.Errorf("ticks of %d records: %d rows, one tick: %d", size, len(got), len(want))
 		}

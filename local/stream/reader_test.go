@@ -70,9 +70,9 @@ func all(ticks []map[string][]string, topic string) []string {
 // an earlier one, whatever the partitions.
 func TestTicksAreConsistent(t *testing.T) {
 	k := startKafka(t, "d", "p")
-	const producers, trips = 3, 400
+	const producers, trips = 3, 200
 	// The large d come in many fetches, the small p in few, and ahead of them.
-	large := []byte(`"` + strings.Repeat("d", 20_000) + `"`)
+	large := []byte(`"` + strings.Repeat("d", 15_000) + `"`)
 	var producing sync.WaitGroup
 	for producer := range producers {
 		client := k.connect()
@@ -95,7 +95,7 @@ func TestTicksAreConsistent(t *testing.T) {
 	// Half of it is a backlog, half comes while it is read. Which partitions a
 	// fetch begins with is chance: more readers see more of it.
 	k.read("p", producers*trips/2)
-	for range 5 {
+	for range 4 {
 		r := k.readerWith(&logged{}, []kgo.Opt{kgo.FetchMaxBytes(64 << 10)}, "d", "p")
 		ticks := r.until(k, func(taken int) bool { return taken == 2*producers*trips })
 		wantCauses(t, ticks)
