@@ -182,8 +182,8 @@ func (e *engine) catchUp(ctx context.Context, now time.Time) error {
 }
 
 // maxWaiting bounds the changes that a deferred view lets wait for a question:
-// there may never be one.
-const maxWaiting = 1 << 16
+// there may never be one, and taking them in holds up a tick.
+const maxWaiting = 1 << 11
 
 func (v *view) waiting() int {
 	n := 0
