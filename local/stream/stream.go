@@ -120,7 +120,7 @@ func New(ctx context.Context, config Config) (*Stream, error) {
 // which recognises in the sinks' topics what this one has written.
 func (s *Stream) Run(ctx context.Context) error {
 	err := s.run(ctx)
-	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
+	if errors.Is(err, ctx.Err()) {
 		return nil
 	}
 	return err
