@@ -70,6 +70,7 @@ func (t *tally) missing(trips int64, learned map[string]int64) []string {
 	var unpredicted, unlabelled, deadLabels int64
 	for _, one := range t.trips {
 		switch {
+		case one.seen&seenPickUp == 0: // somebody else's, as of a curl
 		case one.dead&seenFeatures != 0:
 		case one.seen&seenPrediction == 0:
 			unpredicted++
