@@ -324,6 +324,25 @@ func TestPoison(t *testing.T) {
 	}
 }
 
+// TestLost has no learn to deliver to: the run gives up and says what is missing.
+func TestLost(t *testing.T) {
+	code, r, log := start(t.Context(), t, "--learn", "http://"+freeAddress(t), "--limit", "5", "--speed", "0", "--exit-when-done", "--patience", "1s")
+	if code != exitLost {
+		t.Errorf("exit code %d, want %d", code, exitLost)
+	}
+	if r.Trips != 5 || r.Predictions != 5 || r.Labels != 5 {
+		t.Errorf("the report is %+v, want 5 trips as far as their labels", r)
+	}
+	for model, n := range r.Learned {
+		if n != 0 {
+			t.Errorf("%s has learned %d labels of nobody", model, n)
+		}
+	}
+	if !strings.Contains(log, "has not learned 5 labels") {
+		t.Errorf("nothing says what is missing:\n%s", log)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
