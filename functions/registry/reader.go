@@ -115,6 +115,19 @@ func (r *Reader) Models(ctx context.Context) (*Models, error) {
 	return models, nil
 }
 
+// Ready reports whether there is a model to predict with. While Redis is away
+// that is so as long as Models serves the last good ones.
+func (r *Reader) Ready(ctx context.Context) error {
+	models, err := r.Models(ctx)
+	if err != nil {
+		return err
+	}
+	if len(models.Healthy) == 0 {
+		return fmt.Errorf("%w: all %d are broken", ErrNoModels, len(models.Broken))
+	}
+	return nil
+}
+
 // Age is how far the models may be behind Redis by now, or false before any
 // were read. It grows beyond MaxAge where nobody asks or Redis does not answer.
 func (r *Reader) Age() (time.Duration, bool) {

@@ -5,18 +5,9 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
-	"io"
-	"log/slog"
-	"os"
-	"os/signal"
-	"strconv"
-	"syscall"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
+	"tripcast.dev/functions/cmd/internal/function"
 	"tripcast.dev/functions/learn"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
@@ -34,105 +25,28 @@ It takes its settings from the environment:
   LOG_LEVEL        debug, info, warn or error (info)
 `
 
-func main() {
-	redis.SetLogger(silence{})
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stderr))
+func main() { command().Exec() }
+
+func command() function.Main {
+	return function.Main{Name: "learn", Usage: usage, Addr: ":8082", Configure: configure}
 }
 
-// Exit codes.
-const (
-	exitOK    = 0
-	exitFail  = 1
-	exitUsage = 2
-)
-
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) int {
-	flags := flag.NewFlagSet("learn", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage) }
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return exitOK
-	} else if err != nil {
-		return exitUsage
-	}
-	s, err := parse(getenv, stderr)
-	if err == nil && flags.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
+func configure(e *function.Environment) (func(context.Context) error, error) {
+	options := registry.CommitterOptions{Logger: e.Log}
+	err := errors.Join(
+		e.Duration("MAX_WAIT", &options.MaxWait), e.Count("MAX_BATCH", &options.MaxBatch), e.Count("ID_WINDOW", &options.Window),
+	)
 	if err != nil {
-		fmt.Fprintln(stderr, "learn:", err)
-		return exitUsage
+		return nil, err
 	}
-	defer s.redis.Close()
-
-	committer := registry.NewCommitter(s.redis, kinds.All(), s.committer)
-	s.serve.Ready = committer.Ready
-	served := serve.Run(ctx, learn.New(committer), s.serve)
-
-	// Whatever still waits was given back when its request ended.
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if err := errors.Join(served, committer.Close(closing)); err != nil {
-		s.serve.Logger.Error("learn failed", "err", err)
-		return exitFail
-	}
-	return exitOK
+	committer := registry.NewCommitter(e.Redis, kinds.All(), options)
+	e.Serve.Ready = committer.Ready
+	e.Serve.Sink = "" // its answer is for whoever asks: nothing waits for it downstream
+	return func(ctx context.Context) error {
+		served := serve.Run(ctx, learn.New(committer), e.Serve)
+		// Whatever still waits was given back when its request ended.
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		return errors.Join(served, committer.Close(closing))
+	}, nil
 }
-
-// settings are what the environment says.
-type settings struct {
-	redis     redis.UniversalClient
-	committer registry.CommitterOptions
-	serve     serve.Options
-}
-
-func parse(getenv func(string) string, stderr io.Writer) (settings, error) {
-	var level slog.Level // info
-	if text := getenv("LOG_LEVEL"); text != "" {
-		if err := level.UnmarshalText([]byte(text)); err != nil {
-			return settings{}, fmt.Errorf("LOG_LEVEL: %w", err)
-		}
-	}
-	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
-
-	s := settings{committer: registry.CommitterOptions{Logger: log}}
-	var err error
-	if text := getenv("MAX_WAIT"); text != "" {
-		if s.committer.MaxWait, err = time.ParseDuration(text); err != nil || s.committer.MaxWait <= 0 {
-			return settings{}, fmt.Errorf("MAX_WAIT: %q is not a duration above 0, such as 5s", text)
-		}
-	}
-	for name, to := range map[string]*int{"MAX_BATCH": &s.committer.MaxBatch, "ID_WINDOW": &s.committer.Window} {
-		text := getenv(name)
-		if text == "" {
-			continue
-		}
-		if *to, err = strconv.Atoi(text); err != nil || *to <= 0 {
-			return settings{}, fmt.Errorf("%s: %q is not a whole number above 0", name, text)
-		}
-	}
-	if s.serve, err = serve.FromEnv(getenv); err != nil {
-		return settings{}, err
-	}
-	s.serve.Name, s.serve.Logger = "learn", log
-	s.serve.Sink = "" // its answer is for whoever asks: nothing waits for it downstream
-	if s.serve.Addr == "" {
-		s.serve.Addr = ":8082"
-	}
-	url := getenv("REDIS_URL")
-	if url == "" {
-		url = "redis://localhost:6379"
-	}
-	if s.redis, err = registry.Open(url); err != nil {
-		return settings{}, fmt.Errorf("REDIS_URL: %w", err)
-	}
-	return s, nil
-}
-
-// silence drops what the Redis client says on its own: whoever gets the error
-// of a command logs it.
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}

@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"tripcast.dev/events"
+	"tripcast.dev/functions/cmd/internal/function"
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
@@ -205,19 +206,19 @@ func TestUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{"help", []string{"-h"}, nil, exitOK, "ID_WINDOW"},
-		{"flag", []string{"-x"}, nil, exitUsage, "-x"},
-		{"argument", []string{"x"}, nil, exitUsage, `"x"`},
-		{"redis", nil, map[string]string{"REDIS_URL": "http://x"}, exitUsage, "REDIS_URL"},
-		{"wait", nil, map[string]string{"MAX_WAIT": "0s"}, exitUsage, "MAX_WAIT"},
-		{"batch", nil, map[string]string{"MAX_BATCH": "many"}, exitUsage, "MAX_BATCH"},
-		{"window", nil, map[string]string{"ID_WINDOW": "-1"}, exitUsage, "ID_WINDOW"},
-		{"level", nil, map[string]string{"LOG_LEVEL": "loud"}, exitUsage, "LOG_LEVEL"},
+		{"help", []string{"-h"}, nil, function.ExitOK, "ID_WINDOW"},
+		{"flag", []string{"-x"}, nil, function.ExitUsage, "-x"},
+		{"argument", []string{"x"}, nil, function.ExitUsage, `"x"`},
+		{"redis", nil, map[string]string{"REDIS_URL": "http://x"}, function.ExitUsage, "REDIS_URL"},
+		{"wait", nil, map[string]string{"MAX_WAIT": "0s"}, function.ExitUsage, "MAX_WAIT"},
+		{"batch", nil, map[string]string{"MAX_BATCH": "many"}, function.ExitUsage, "MAX_BATCH"},
+		{"window", nil, map[string]string{"ID_WINDOW": "-1"}, function.ExitUsage, "ID_WINDOW"},
+		{"level", nil, map[string]string{"LOG_LEVEL": "loud"}, function.ExitUsage, "LOG_LEVEL"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var stderr bytes.Buffer
-			code := run(t.Context(), tt.args, func(name string) string { return tt.env[name] }, &stderr)
+			code := command().Run(t.Context(), tt.args, func(name string) string { return tt.env[name] }, &stderr)
 			if code != tt.code || !strings.Contains(stderr.String(), tt.want) {
 				t.Errorf("exit code %d and %q, want %d and %q in it", code, &stderr, tt.code, tt.want)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"tripcast.dev/events"
+	"tripcast.dev/functions/cmd/internal/function"
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
@@ -29,7 +30,7 @@ func start(t *testing.T, env map[string]string) (url string, stop func() int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	logs, stderr := io.Pipe()
 	code := make(chan int, 1)
-	go func() { code <- run(ctx, nil, func(name string) string { return env[name] }, stderr) }()
+	go func() { code <- command().Run(ctx, nil, func(name string) string { return env[name] }, stderr) }()
 	decoder := json.NewDecoder(logs)
 	for url == "" {
 		var line struct{ Msg, Address string }
@@ -105,7 +106,7 @@ func TestPredict(t *testing.T) {
 	if want := `{"trip_id":"t1","features":{"a":1},"predictions":{"m":{"duration_s":0,"version":0}},"champion":"m"}`; string(body) != want {
 		t.Errorf("%d %s, want %s", resp.StatusCode, body, want)
 	}
-	if got := stop(); got != exitOK {
+	if got := stop(); got != function.ExitOK {
 		t.Errorf("exit code %d", got)
 	}
 }
@@ -145,7 +146,7 @@ func TestStartsWithoutRedis(t *testing.T) {
 	if got := get(t, url+"/health/readiness"); got != http.StatusOK {
 		t.Errorf("readiness %d once Redis is there", got)
 	}
-	if got := stop(); got != exitOK {
+	if got := stop(); got != function.ExitOK {
 		t.Errorf("exit code %d", got)
 	}
 }
@@ -158,19 +159,19 @@ func TestUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{"help", []string{"-h"}, nil, exitOK, "REDIS_URL"},
-		{"flag", []string{"-x"}, nil, exitUsage, "-x"},
-		{"argument", []string{"x"}, nil, exitUsage, `"x"`},
-		{"redis", nil, map[string]string{"REDIS_URL": "http://x"}, exitUsage, "REDIS_URL"},
-		{"age", nil, map[string]string{"MAX_AGE": "-1s"}, exitUsage, "MAX_AGE"},
-		{"stale", nil, map[string]string{"MAX_STALE": "long"}, exitUsage, "MAX_STALE"},
-		{"level", nil, map[string]string{"LOG_LEVEL": "loud"}, exitUsage, "LOG_LEVEL"},
-		{"sink", nil, map[string]string{"K_SINK": "nowhere"}, exitUsage, "K_SINK"},
+		{"help", []string{"-h"}, nil, function.ExitOK, "REDIS_URL"},
+		{"flag", []string{"-x"}, nil, function.ExitUsage, "-x"},
+		{"argument", []string{"x"}, nil, function.ExitUsage, `"x"`},
+		{"redis", nil, map[string]string{"REDIS_URL": "http://x"}, function.ExitUsage, "REDIS_URL"},
+		{"age", nil, map[string]string{"MAX_AGE": "-1s"}, function.ExitUsage, "MAX_AGE"},
+		{"stale", nil, map[string]string{"MAX_STALE": "long"}, function.ExitUsage, "MAX_STALE"},
+		{"level", nil, map[string]string{"LOG_LEVEL": "loud"}, function.ExitUsage, "LOG_LEVEL"},
+		{"sink", nil, map[string]string{"K_SINK": "nowhere"}, function.ExitUsage, "K_SINK"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var stderr bytes.Buffer
-			code := run(t.Context(), tt.args, func(name string) string { return tt.env[name] }, &stderr)
+			code := command().Run(t.Context(), tt.args, func(name string) string { return tt.env[name] }, &stderr)
 			if code != tt.code || !strings.Contains(stderr.String(), tt.want) {
 				t.Errorf("exit code %d and %q, want %d and %q in it", code, &stderr, tt.code, tt.want)
 			}

@@ -1,0 +1,151 @@
+// Package function is what the mains of predict and learn have in common: they
+// are told everything by their environment, keep their models in Redis, and
+// serve until a signal.
+package function
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/registry"
+	"tripcast.dev/functions/serve"
+)
+
+// Exit codes.
+const (
+	ExitOK    = 0
+	ExitFail  = 1
+	ExitUsage = 2 // an argument, or a variable of the environment, makes no sense
+)
+
+// Main is the main of one function.
+type Main struct {
+	Name  string
+	Usage string // what -h prints
+	Addr  string // where it listens if the environment does not say
+	// Configure reads what is the function's own from the environment, and
+	// returns what serves until its context is done.
+	Configure func(*Environment) (serve func(context.Context) error, err error)
+}
+
+// Environment is what every function is told.
+type Environment struct {
+	Redis  redis.UniversalClient // REDIS_URL
+	Serve  serve.Options         // those of serve.FromEnv, with the name and the log
+	Log    *slog.Logger          // LOG_LEVEL
+	getenv func(string) string
+}
+
+// Exec runs the process and does not return. The first SIGINT or SIGTERM asks it
+// to finish, a second one ends it at once.
+func (m Main) Exec() {
+	redis.SetLogger(silence{})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(m.Run(ctx, os.Args[1:], os.Getenv, os.Stderr))
+}
+
+// Run is Exec but for the process: it returns the exit code when ctx is done and
+// what was accepted is finished.
+func (m Main) Run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) int {
+	flags := flag.NewFlagSet(m.Name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, m.Usage) }
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return ExitOK
+	} else if err != nil {
+		return ExitUsage
+	}
+	misused := func(err error) int {
+		fmt.Fprintf(stderr, "%s: %v\n", m.Name, err)
+		return ExitUsage
+	}
+	if flags.NArg() > 0 {
+		return misused(fmt.Errorf("unexpected argument %q", flags.Arg(0)))
+	}
+	env, err := m.environment(getenv, stderr)
+	if err != nil {
+		return misused(err)
+	}
+	defer env.Redis.Close()
+	serve, err := m.Configure(env)
+	if err != nil {
+		return misused(err)
+	}
+	if err := serve(ctx); err != nil {
+		env.Log.Error(m.Name+" failed", "err", err)
+		return ExitFail
+	}
+	return ExitOK
+}
+
+func (m Main) environment(getenv func(string) string, stderr io.Writer) (*Environment, error) {
+	var level slog.Level // info
+	if text := getenv("LOG_LEVEL"); text != "" {
+		if err := level.UnmarshalText([]byte(text)); err != nil {
+			return nil, fmt.Errorf("LOG_LEVEL: %w", err)
+		}
+	}
+	e := &Environment{Log: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), getenv: getenv}
+	var err error
+	if e.Serve, err = serve.FromEnv(getenv); err != nil {
+		return nil, err
+	}
+	e.Serve.Name, e.Serve.Logger = m.Name, e.Log
+	if e.Serve.Addr == "" {
+		e.Serve.Addr = m.Addr
+	}
+	url := getenv("REDIS_URL")
+	if url == "" {
+		url = "redis://localhost:6379"
+	}
+	if e.Redis, err = registry.Open(url); err != nil {
+		return nil, fmt.Errorf("REDIS_URL: %w", err)
+	}
+	return e, nil
+}
+
+// Duration reads a duration above 0, if the variable is set.
+func (e *Environment) Duration(name string, to *time.Duration) error {
+	text := e.getenv(name)
+	if text == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%s: %q is not a duration above 0, such as 250ms", name, text)
+	}
+	*to = d
+	return nil
+}
+
+// Count reads a whole number above 0, if the variable is set.
+func (e *Environment) Count(name string, to *int) error {
+	text := e.getenv(name)
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n <= 0 {
+		return fmt.Errorf("%s: %q is not a whole number above 0", name, text)
+	}
+	*to = n
+	return nil
+}
+
+// silence drops what the Redis client says on its own: whoever gets the error
+// of a command logs it.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
