@@ -9,12 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"tripcast.dev/functions/learn"
-	"tripcast.dev/functions/online/kinds"
-	"tripcast.dev/functions/predict"
-	"tripcast.dev/functions/registry"
 	"tripcast.dev/functions/serve"
 )
 
@@ -60,12 +54,4 @@ func (f *function) serve(ctx context.Context, h serve.Handler, env map[string]st
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
 	return nil
-}
-
-func newPredict(client redis.UniversalClient, log *slog.Logger) serve.Handler {
-	return predict.New(registry.NewReader(client, kinds.All(), registry.ReaderOptions{Logger: log}), log)
-}
-
-func newLearn(committer *registry.Committer) serve.Handler {
-	return learn.New(committer)
 }

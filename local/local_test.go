@@ -380,12 +380,7 @@ func TestRefusals(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			var out, log output
-			// The flags of the test come last: they win over --free-ports.
-			code := run(ctx, append([]string{"--free-ports", "--limit", "10"}, test.args...), &out, &log)
-			if test.name == "endless" {
-				log = output{}
-				code = run(ctx, test.args, &out, &log)
-			}
+			code := run(ctx, append([]string{"--free-ports"}, test.args...), &out, &log)
 			if code != test.code {
 				t.Errorf("exit code %d, want %d", code, test.code)
 			}

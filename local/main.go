@@ -24,8 +24,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second ctrl-C ends what does not end by itself.
-	context.AfterFunc(ctx, stop)
+	// A second ctrl-C ends what does not end by itself, but not the same one sent
+	// twice, as wrappers such as timeout(1) do.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -134,15 +134,9 @@ func (o *options) check(snow string) error {
 			return fmt.Errorf("--trips: %w", err)
 		}
 	}
-	if snow == "" {
-		return nil
-	}
-	for _, s := range strings.Split(snow, ",") {
-		day, err := simulate.ParseSnowDay(s, o.synthetic.Start)
-		if err != nil {
-			return fmt.Errorf("--snow: %w", err)
-		}
-		o.synthetic.SnowDays = append(o.synthetic.SnowDays, day)
+	var err error
+	if o.synthetic.SnowDays, err = simulate.ParseSnowDays(snow, o.synthetic.Start); err != nil {
+		return fmt.Errorf("--snow: %w", err)
 	}
 	return nil
 }

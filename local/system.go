@@ -15,8 +15,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"tripcast.dev/functions/learn"
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/kinds"
+	"tripcast.dev/functions/predict"
 	"tripcast.dev/functions/registry"
 	"tripcast.dev/functions/simulate"
 	"tripcast.dev/infra"
@@ -38,6 +40,7 @@ type system struct {
 	tally    *tally
 	producer *simulate.Producer
 	sim      *simulate.Simulation
+	played   error            // why it ended early, once it has ended
 	baseline map[string]int64 // labels learned before this run
 	started  time.Time
 	redisURL string
@@ -102,13 +105,7 @@ func (s *system) start(ctx context.Context) error {
 	if err := s.eventing.StartSources(ctx); err != nil {
 		return err
 	}
-	s.closing(func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if err := s.eventing.Close(closing); err != nil {
-			s.log.Warn("eventing did not end cleanly", "err", err)
-		}
-	})
+	s.closing(func() { s.closeEventing(ctx) }) // before the functions that they deliver to
 	if err := s.awaitSources(ctx); err != nil {
 		return err
 	}
@@ -133,6 +130,15 @@ func (s *system) awaitSources(ctx context.Context) error {
 			return err
 		case <-time.After(10 * time.Millisecond):
 		}
+	}
+}
+
+// closeEventing may be called twice.
+func (s *system) closeEventing(ctx context.Context) {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.eventing.Close(closing); err != nil {
+		s.log.Warn("eventing did not end cleanly", "err", err)
 	}
 }
 
@@ -171,18 +177,9 @@ func (s *system) startKafka(context.Context) error {
 func (s *system) startRedis(ctx context.Context) error {
 	url := s.redis
 	if url == "" {
-		// Listened on first: miniredis does not say why it cannot.
-		l, err := net.Listen("tcp", s.listen.redis)
-		if err != nil {
-			return portError("redis", s.listen.redis, err)
-		}
-		address := l.Addr().String()
-		if err := l.Close(); err != nil {
-			return fmt.Errorf("redis: %w", err)
-		}
 		m := miniredis.NewMiniRedis()
-		if err := m.StartAddr(address); err != nil {
-			return fmt.Errorf("redis: listening on %s: %w", address, err)
+		if err := m.StartAddr(s.listen.redis); err != nil {
+			return portError("redis", s.listen.redis, err)
 		}
 		s.closing(m.Close)
 		url = "redis://" + m.Addr()
@@ -290,9 +287,10 @@ func (s *system) startFunctions(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.closing(func() { _ = f.listener.Close() }) // if it never serves
 		functions[name], urls[name] = f, f.url()
 	}
-	if s.tally, err = newTally(s.brokers, nil, s.log); err != nil {
+	if s.tally, err = newTally(s.brokers, s.log); err != nil {
 		return err
 	}
 	s.closing(s.tally.client.Close)
@@ -305,6 +303,7 @@ func (s *system) startFunctions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.closing(func() { s.closeEventing(ctx) }) // if its sources never start
 	if f := functions["predict"]; f != nil {
 		if err := s.servePredict(ctx, f); err != nil {
 			return err
@@ -321,9 +320,9 @@ func (s *system) servePredict(ctx context.Context, f *function) error {
 	if err != nil {
 		return err
 	}
-	handler := newPredict(s.client, s.log)
+	reader := registry.NewReader(s.client, kinds.All(), registry.ReaderOptions{Logger: s.log})
 	s.background(ctx, "predict", func(ctx context.Context) error {
-		return f.serve(ctx, handler, env, nil, s.log)
+		return f.serve(ctx, predict.New(reader, s.log), env, reader.Ready, s.log)
 	})
 	return nil
 }
@@ -331,7 +330,7 @@ func (s *system) servePredict(ctx context.Context, f *function) error {
 func (s *system) serveLearn(ctx context.Context, f *function) {
 	committer := registry.NewCommitter(s.client, kinds.All(), registry.CommitterOptions{Logger: s.log})
 	s.background(ctx, "learn", func(ctx context.Context) error {
-		err := f.serve(ctx, newLearn(committer), nil, committer.Ready, s.log)
+		err := f.serve(ctx, learn.New(committer), nil, committer.Ready, s.log)
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return errors.Join(err, committer.Close(closing))
@@ -412,10 +411,10 @@ func (s *system) play(ctx context.Context) (*Report, error) {
 	s.started = time.Now()
 	playing, stopPlaying := context.WithCancel(ctx)
 	defer stopPlaying()
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	go func() {
-		_, err := s.sim.Run(playing)
-		ended <- err
+		defer close(ended)
+		_, s.played = s.sim.Run(playing)
 	}()
 	showing, stopShowing := context.WithCancel(ctx)
 	shown := make(chan struct{})
@@ -426,6 +425,7 @@ func (s *system) play(ctx context.Context) (*Report, error) {
 	err := s.wait(ctx, ended)
 	wall := time.Since(s.started)
 	stopPlaying()
+	<-ended // what was produced is flushed
 	stopShowing()
 	<-shown
 	if s.screen.terminal {
@@ -439,23 +439,21 @@ func (s *system) play(ctx context.Context) (*Report, error) {
 	return &report, errors.Join(err, lerr)
 }
 
-// wait returns when the run is over: asked to stop, failed, or done.
-func (s *system) wait(ctx context.Context, ended <-chan error) error {
+// wait returns when the run is over: asked to stop, failed, or done. ended is
+// closed when the simulation has ended.
+func (s *system) wait(ctx context.Context, ended <-chan struct{}) error {
 	check := time.NewTicker(100 * time.Millisecond)
 	defer check.Stop()
 	over := false
 	for {
 		select {
 		case <-ctx.Done():
-			if !over {
-				<-ended // what was produced is flushed
-			}
 			return nil
 		case err := <-s.failed:
 			return err
-		case err := <-ended:
-			if err != nil && ctx.Err() == nil {
-				return err
+		case <-ended:
+			if s.played != nil && ctx.Err() == nil {
+				return s.played
 			}
 			over, ended = true, nil
 			if !s.exit {
@@ -475,16 +473,20 @@ func (s *system) wait(ctx context.Context, ended <-chan error) error {
 
 // done says whether every trip is accounted for; the error, that it never will be.
 func (s *system) done(ctx context.Context) (bool, error) {
+	trips, quiet := s.sim.Stats().Trips, s.tally.quiet()
+	if _, through := s.tally.progress(); through < trips && quiet <= s.patience {
+		return false, nil // no need to look at every trip
+	}
 	learned, err := s.learned(ctx)
 	if err != nil {
 		s.log.Warn("asking Redis what was learned failed, trying again", "err", err)
 		learned = nil
 	}
-	missing := s.tally.missing(s.sim.Stats().Trips, learned)
+	missing := s.tally.missing(trips, learned)
 	if learned != nil && len(missing) == 0 {
 		return true, nil
 	}
-	if quiet := s.tally.quiet(); quiet > s.patience {
+	if quiet > s.patience {
 		return false, fmt.Errorf("gave up after %s without news: %v", quiet.Round(time.Second), missing)
 	}
 	return false, nil

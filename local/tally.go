@@ -92,11 +92,11 @@ func (r *ring) add(v int32) {
 
 func (r *ring) all() []int32 { return slices.Clone(r.values[:min(r.n, len(r.values))]) }
 
-func newTally(brokers []string, options []kgo.Opt, log *slog.Logger) (*tally, error) {
-	client, err := kgo.NewClient(append([]kgo.Opt{
+func newTally(brokers []string, log *slog.Logger) (*tally, error) {
+	client, err := kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.ClientID("tripcast-tally"),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500 * time.Millisecond),
-	}, options...)...)
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Kafka at %v: %w", brokers, err)
 	}

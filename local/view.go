@@ -82,7 +82,6 @@ type moment struct {
 type modelLine struct {
 	name        string
 	mae, recent float64
-	scored      int64
 }
 
 // moment reads the counters.
@@ -96,7 +95,7 @@ func (t *tally) moment() moment {
 	recent := t.staleness.ms[max(0, len(t.staleness.ms)-2048):]
 	m.staleness = quantiles(slices.Clone(recent))
 	for name, e := range t.models {
-		m.models = append(m.models, modelLine{name, e.abs / float64(e.n), e.recentAbs / e.recentWeights, e.n})
+		m.models = append(m.models, modelLine{name, e.abs / float64(e.n), e.recentAbs / e.recentWeights})
 	}
 	slices.SortFunc(m.models, func(a, b modelLine) int { return strings.Compare(a.name, b.name) })
 	return m

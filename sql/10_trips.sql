@@ -73,7 +73,7 @@ SELECT
         + cos(radians(pickup_latitude)) * cos(radians(dropoff_latitude))
         * power(sin(radians(dropoff_longitude - pickup_longitude) / 2), 2)
     ))) AS distance_km,
-    -- metres east and north on the plane that touches the pick-up
+    -- how far east and north, as angles at the centre of the earth
     radians(dropoff_longitude - pickup_longitude) * cos(radians(pickup_latitude)) AS east,
     radians(dropoff_latitude - pickup_latitude) AS north,
     floor((pickup_longitude + 180) * 50)::int8 * 100000 + floor((pickup_latitude + 90) * 50)::int8 AS zone,

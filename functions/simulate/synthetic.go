@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"tripcast.dev/events"
@@ -243,9 +244,25 @@ func (t *traffic) at(now time.Time) float64 {
 	return t.now*(1-w) + t.end*w
 }
 
-// ParseSnowDay reads a day on which it begins to snow: a date as 2016-01-23, or
-// so many days after the day of start, as +2.
-func ParseSnowDay(s string, start time.Time) (time.Time, error) {
+// ParseSnowDays reads the days on which it begins to snow, separated by commas:
+// dates as 2016-01-23, or so many days after the day of start, as +2. No text is
+// no snow. A zero start is that of SyntheticConfig.
+func ParseSnowDays(s string, start time.Time) ([]time.Time, error) {
+	if s == "" {
+		return nil, nil
+	}
+	var days []time.Time
+	for _, one := range strings.Split(s, ",") {
+		day, err := parseSnowDay(one, start)
+		if err != nil {
+			return nil, err
+		}
+		days = append(days, day)
+	}
+	return days, nil
+}
+
+func parseSnowDay(s string, start time.Time) (time.Time, error) {
 	if start.IsZero() {
 		start = defaultStart
 	}

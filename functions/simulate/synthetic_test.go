@@ -146,12 +146,12 @@ func TestSnowDay(t *testing.T) {
 		}
 		return trips, kmPerHour
 	}
-	tuesday, err := ParseSnowDay("+1", time.Time{})
+	tuesday, err := ParseSnowDays("+1", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	usual, usualSpeed := perDay()
-	snow, snowSpeed := perDay(tuesday)
+	snow, snowSpeed := perDay(tuesday...)
 	share := func(day int) float64 { return float64(snow[day]) / float64(usual[day]) }
 	t.Logf("trips by day from Monday: %v, with snow on Tuesday %v", usual, snow)
 	t.Logf("km/h by day from Monday: %.1f, with snow on Tuesday %.1f", usualSpeed, snowSpeed)
@@ -174,13 +174,13 @@ func TestSnowDay(t *testing.T) {
 	}
 }
 
-func TestParseSnowDay(t *testing.T) {
+func TestParseSnowDays(t *testing.T) {
 	start := time.Date(2016, 3, 30, 17, 0, 0, 0, time.UTC)
 	for s, want := range map[string]string{
 		"2016-01-23": "2016-01-23", "+0": "2016-03-30", "+2": "2016-04-01",
 		"": "", "+": "", "-1": "", "+x": "", "2016-13-01": "", "+99999999": "",
 	} {
-		day, err := ParseSnowDay(s, start)
+		day, err := parseSnowDay(s, start)
 		if want == "" {
 			if err == nil {
 				t.Errorf("%q is %s, want an error", s, day)
@@ -190,6 +190,20 @@ func TestParseSnowDay(t *testing.T) {
 		if err != nil || day.Format(time.DateTime) != want+" 00:00:00" {
 			t.Errorf("%q is %s, %v; want %s", s, day, err, want)
 		}
+	}
+}
+
+func TestParseSnowDaysList(t *testing.T) {
+	start := time.Date(2016, 3, 30, 17, 0, 0, 0, time.UTC)
+	days, err := ParseSnowDays("2016-01-23,+2", start)
+	if err != nil || len(days) != 2 || days[0].Format(time.DateOnly) != "2016-01-23" || days[1].Format(time.DateOnly) != "2016-04-01" {
+		t.Errorf("two days are %v, %v", days, err)
+	}
+	if days, err := ParseSnowDays("", start); err != nil || days != nil {
+		t.Errorf("no text is %v, %v; want no snow", days, err)
+	}
+	if days, err := ParseSnowDays("+1,", start); err == nil {
+		t.Errorf("a day that is missing is %v, want an error", days)
 	}
 }
 

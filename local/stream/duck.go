@@ -43,10 +43,7 @@ func openDuck(ctx context.Context) (*sql.DB, error) {
 		return nil, fmt.Errorf("stream: starting DuckDB: %w", err)
 	}
 	db := sql.OpenDB(connector)
-	for _, statement := range append([]string{"SET integer_division = true", "SET TimeZone = 'UTC'"}, macros...) {
-		if strings.HasPrefix(statement, "SET ") {
-			statement = strings.Replace(statement, "SET ", "SET GLOBAL ", 1)
-		}
+	for _, statement := range append([]string{"SET GLOBAL integer_division = true", "SET GLOBAL TimeZone = 'UTC'"}, macros...) {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return nil, errors.Join(fmt.Errorf("stream: preparing DuckDB: %s: %w", statement, err), db.Close())
 		}

@@ -49,7 +49,7 @@ func (e *engine) plan(ctx context.Context) error {
 	}
 	planner := &planner{
 		duck: e.tick, function: "tick_rows",
-		relations: map[string]*relation{}, views: e.byName, needed: e.needed(), sources: e.sources,
+		relations: map[string]*relation{}, needed: e.needed(), sources: e.sources,
 	}
 	for name, s := range e.program.sources {
 		r := newRelation(name, s.columns, nil)

@@ -66,8 +66,7 @@ type planner struct {
 	duck      *duck
 	function  string
 	relations map[string]*relation // sources and maintained views
-	views     map[string]*view
-	needed    map[string]bool // views that a sink stands on
+	needed    map[string]bool      // views that a sink stands on
 	sources   map[string]*relation
 }
 

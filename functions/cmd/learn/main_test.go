@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -196,6 +198,36 @@ func TestTerminated(t *testing.T) {
 		t.Errorf("learn ended with %v", err)
 	}
 	checkCounts(t, client, 20)
+}
+
+// A signal that is sent twice, as timeout(1) does, is one request to finish: what
+// was accepted still gets its answer.
+func TestTerminatedTwice(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // a Redis that takes calls and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	t.Setenv("MAX_WAIT", "1s")
+	p := start(t, "redis://"+silent.Addr().String())
+	answered := make(chan error, 1)
+	go func() {
+		_, err := post(t.Context(), p.url, 1)
+		answered <- err
+	}()
+	time.Sleep(300 * time.Millisecond) // the label waits for its commit
+	for range 2 {
+		if err := p.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := <-answered; err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("the label is answered with %v, want 503", err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Errorf("learn ended with %v", err)
+	}
 }
 
 func TestUsage(t *testing.T) {

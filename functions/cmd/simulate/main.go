@@ -26,7 +26,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	// A second signal ends it at once, but not the first one sent twice, as
+	// wrappers such as timeout(1) do.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stderr))
 }
 
@@ -106,14 +108,9 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 		}
 		o.synthetic.Start = t
 	}
-	if *snow != "" {
-		for _, s := range strings.Split(*snow, ",") {
-			day, err := simulate.ParseSnowDay(s, o.synthetic.Start)
-			if err != nil {
-				return o, err
-			}
-			o.synthetic.SnowDays = append(o.synthetic.SnowDays, day)
-		}
+	var err error
+	if o.synthetic.SnowDays, err = simulate.ParseSnowDays(*snow, o.synthetic.Start); err != nil {
+		return o, err
 	}
 	o.brokers = strings.Split(brokers, ",")
 	return o, nil

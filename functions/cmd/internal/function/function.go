@@ -48,11 +48,12 @@ type Environment struct {
 }
 
 // Exec runs the process and does not return. The first SIGINT or SIGTERM asks it
-// to finish, a second one ends it at once.
+// to finish, one that comes a second later or more ends it at once: wrappers such
+// as timeout(1) send the first twice.
 func (m Main) Exec() {
 	redis.SetLogger(silence{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(m.Run(ctx, os.Args[1:], os.Getenv, os.Stderr))
 }
 
