@@ -87,40 +87,51 @@ func (r *reader) assign(ctx context.Context) ([]*source, error) {
 		return nil, fmt.Errorf("stream: listing topics: %w", err)
 	}
 	var absent []*source
+	var found []string
 	for _, topic := range sortedKeys(r.missing) {
 		details, ok := topics[topic]
 		if !ok || details.Err != nil || len(details.Partitions) == 0 {
 			absent = append(absent, r.missing[topic])
 			continue
 		}
-		if err := r.start(ctx, topic); err != nil {
-			return nil, fmt.Errorf("stream: asking where topic %s begins and ends: %w", topic, err)
-		}
+		found = append(found, topic)
+	}
+	if len(found) == 0 {
+		return absent, nil
+	}
+	if err := r.start(ctx, found); err != nil {
+		return nil, fmt.Errorf("stream: asking where topics %s begin and end: %w", strings.Join(found, ", "), err)
+	}
+	for _, topic := range found {
 		delete(r.missing, topic)
 	}
 	return absent, nil
 }
 
-// start reads a topic from its beginning.
-func (r *reader) start(ctx context.Context, topic string) error {
-	starts, err := r.admin.ListStartOffsets(ctx, topic)
+// start reads topics from their beginning. All at once: a topic that is added
+// while the client asks for the metadata of another waits a second for its own.
+func (r *reader) start(ctx context.Context, topics []string) error {
+	starts, err := r.admin.ListStartOffsets(ctx, topics...)
 	if err != nil {
 		return err
 	}
-	ends, err := r.admin.ListCommittedOffsets(ctx, topic)
+	ends, err := r.admin.ListCommittedOffsets(ctx, topics...)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(starts.Error(), ends.Error()); err != nil {
 		return err
 	}
-	offsets := map[int32]kgo.Offset{}
+	offsets := map[string]map[int32]kgo.Offset{}
 	starts.Each(func(start kadm.ListedOffset) {
-		end, _ := ends.Lookup(topic, start.Partition)
-		offsets[start.Partition] = kgo.NewOffset().At(start.Offset)
-		r.queues[topicPartition{topic, start.Partition}] = &queue{source: r.sources[topic], position: start.Offset, history: end.Offset}
+		end, _ := ends.Lookup(start.Topic, start.Partition)
+		if offsets[start.Topic] == nil {
+			offsets[start.Topic] = map[int32]kgo.Offset{}
+		}
+		offsets[start.Topic][start.Partition] = kgo.NewOffset().At(start.Offset)
+		r.queues[topicPartition{start.Topic, start.Partition}] = &queue{source: r.sources[start.Topic], position: start.Offset, history: end.Offset}
 	})
-	r.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})
+	r.client.AddConsumePartitions(offsets)
 	return nil
 }
 
