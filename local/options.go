@@ -33,6 +33,7 @@ type options struct {
 	exit      bool
 	patience  time.Duration
 	report    string
+	samples   string
 	verbose   bool
 	retention string
 	profile   string
@@ -99,6 +100,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.exit, "exit-when-done", false, "end when every trip has been predicted and learned; the exit code is 0 only if nothing was lost")
 	flags.DurationVar(&o.patience, "patience", time.Minute, "with --exit-when-done: give up when the simulation is over and nothing has moved for so long")
 	flags.StringVar(&o.report, "report", "", "write a JSON report to this `file` at the end; - is standard output")
+	flags.StringVar(&o.samples, "samples", "", "with --exit-when-done: write every labelled trip, with the features it was predicted with, to this CSV `file` (.gz is compressed)")
 	flags.StringVar(&o.profile, "cpu-profile", "", "write a CPU profile to this `file`, for go tool pprof")
 	flags.BoolVar(&o.verbose, "v", false, "log every event")
 	if err := flags.Parse(args); err != nil {
@@ -128,6 +130,9 @@ func (o *options) check(snow string) error {
 	}
 	if o.exit && o.trips == simulate.TripsSynthetic && o.limit == 0 {
 		return fmt.Errorf("--exit-when-done needs --limit: synthetic trips never end")
+	}
+	if o.samples != "" && !o.exit {
+		return fmt.Errorf("--samples needs --exit-when-done: the file is written when every trip has ended")
 	}
 	if o.trips != simulate.TripsSynthetic {
 		if _, err := os.Stat(o.trips); err != nil {

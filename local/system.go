@@ -436,6 +436,9 @@ func (s *system) play(ctx context.Context) (*Report, error) {
 	report := s.tally.report(learned, wall)
 	stats := s.sim.Stats()
 	report.Trips, report.Rejected = stats.Trips, stats.Rejected
+	if err == nil && ctx.Err() == nil && s.samples != "" {
+		err = s.saveSamples(ctx) // while the broker is still there
+	}
 	return &report, errors.Join(err, lerr)
 }
 
