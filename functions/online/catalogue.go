@@ -53,17 +53,9 @@ type Spec struct {
 	Features []string // in the order of the vector
 	Seed     uint64
 
-	kinds        Kinds
-	transformers []step
-	model        step
-	canonical    []byte
-}
-
-type step struct {
-	kind   string
-	path   string
-	params *yaml.Node // a mapping, or nil
-	node   *yaml.Node
+	kinds     Kinds
+	steps     steps
+	canonical []byte
 }
 
 // ParseCatalogue reads a catalogue in YAML or in the JSON that Catalogue
@@ -142,47 +134,25 @@ func (s Spec) New() (*Pipeline, error) {
 
 // canonicalSpec has its fields in the order of the catalogue's documentation.
 type canonicalSpec struct {
-	Features     []string                    `json:"features"`
-	Transformers []map[string]map[string]any `json:"transformers,omitempty"`
-	Model        map[string]map[string]any   `json:"model"`
-	Seed         uint64                      `json:"seed,omitempty"`
+	Features []string `json:"features"`
+	canonicalPipeline
+	Seed uint64 `json:"seed,omitempty"`
 }
+
+type canonicalPipeline struct {
+	Transformers []canonicalStep `json:"transformers,omitempty"`
+	Model        canonicalStep   `json:"model"`
+}
+
+// canonicalStep is a kind and those of its parameters that are not the default.
+type canonicalStep map[string]map[string]any
 
 // build makes the pipeline and the form of the spec that is the same for equal pipelines.
 func (s Spec) build() (*Pipeline, canonicalSpec, mistakes) {
-	var errs mistakes
-	canonical := canonicalSpec{Features: s.Features, Seed: s.Seed}
-	width := len(s.Features)
-	var transformers []Transformer
-	for _, st := range s.transformers {
-		t, given, mistakes := buildStep(st, s.kinds.Transformers, "transformer", width, s.Seed)
-		canonical.Transformers = append(canonical.Transformers, map[string]map[string]any{st.kind: given})
-		if errs = append(errs, mistakes...); len(mistakes) == 0 {
-			transformers = append(transformers, t)
-			_, width = t.Width()
-		}
-	}
-	model, given, mistakes := buildStep(s.model, s.kinds.Regressors, "model", width, s.Seed)
-	canonical.Model = map[string]map[string]any{s.model.kind: given}
-	if errs = append(errs, mistakes...); len(errs) > 0 {
-		return nil, canonical, errs
-	}
-	pipeline, err := NewPipeline(s.Features, transformers, model)
-	if err != nil {
-		errs.add(s.model.node, s.model.path, "%v", err)
-	}
-	return pipeline, canonical, errs
-}
-
-func buildStep[T any](st step, kinds map[string]func(*Params) T, what string, width int, seed uint64) (built T, given map[string]any, errs mistakes) {
-	build, ok := kinds[st.kind]
-	if !ok {
-		errs.add(st.node, st.path, "%q is not a known %s", st.kind, what)
-		return built, nil, errs
-	}
-	p := newParams(st.kind, st.path+"."+st.kind, st.params, width, seed)
-	built = build(p)
-	return built, p.given, p.close()
+	in := &inner{kinds: s.kinds, budget: &budget{}}
+	p, canonical, errs := s.steps.build(s.Features, s.Seed, in)
+	in.budget.read = true
+	return p, canonicalSpec{s.Features, canonical, s.Seed}, errs
 }
 
 // mistakes collects what is wrong with a catalogue.

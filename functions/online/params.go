@@ -3,6 +3,7 @@ package online
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -21,8 +22,10 @@ type Kinds struct {
 type Params struct {
 	kind  string
 	path  string
-	width int
+	names []string // of the features that reach the step
 	seed  uint64
+	inner *inner
+	node  *yaml.Node // the mapping, or the step where it has none
 	nodes map[string]*yaml.Node
 	known []string
 	given map[string]any // what differs from the default
@@ -30,7 +33,10 @@ type Params struct {
 }
 
 // Width is the number of features that reach the step.
-func (p *Params) Width() int { return p.width }
+func (p *Params) Width() int { return len(p.names) }
+
+// Features are the names of the features that reach the step. They are not to be changed.
+func (p *Params) Features() []string { return p.names }
 
 // Seed is the pipeline's seed, for steps that draw at random.
 func (p *Params) Seed() uint64 { return p.seed }
@@ -65,6 +71,46 @@ func (p *Params) Int(name string, byDefault int, bounds ...Bound) int {
 	return int(v)
 }
 
+// Bool reads true or false.
+func (p *Params) Bool(name string, byDefault bool) bool {
+	node, ok := p.take(name)
+	if !ok {
+		return byDefault
+	}
+	var v bool
+	if node.Kind != yaml.ScalarNode || node.Tag != "!!bool" || node.Decode(&v) != nil {
+		p.fail(node, name, "%q is not true or false", node.Value)
+		return byDefault
+	}
+	if v != byDefault {
+		p.given[name] = v
+	}
+	return v
+}
+
+// Choice reads one of a few words.
+func (p *Params) Choice(name, byDefault string, others ...string) string {
+	node, ok := p.take(name)
+	if !ok {
+		return byDefault
+	}
+	choices := append([]string{byDefault}, others...)
+	if node.Kind != yaml.ScalarNode || !slices.Contains(choices, node.Value) {
+		p.fail(node, name, "%q is not one of %s", node.Value, strings.Join(choices, ", "))
+		return byDefault
+	}
+	if node.Value != byDefault {
+		p.given[name] = node.Value
+	}
+	return node.Value
+}
+
+// Fail reports a mistake that lies in no single parameter's range, such as two
+// that do not go together.
+func (p *Params) Fail(name, format string, args ...any) {
+	p.fail(firstNode(p.nodes[name], p.node), name, format, args...)
+}
+
 // Bound is what a parameter is held to.
 type Bound struct {
 	text  string
@@ -89,19 +135,20 @@ func AtMost(limit float64) Bound {
 var whole = Bound{"a whole number", func(v float64) bool { return v == math.Trunc(v) && math.Abs(v) <= 1<<53 }}
 
 // newParams reads the parameters of a step, a mapping or nothing.
-func newParams(kind, path string, node *yaml.Node, width int, seed uint64) *Params {
+func newParams(st step, names []string, seed uint64, in *inner) *Params {
 	p := &Params{
-		kind: kind, path: path, width: width, seed: seed,
+		kind: st.kind, path: st.path + "." + st.kind, names: names, seed: seed, inner: in, node: st.node,
 		nodes: map[string]*yaml.Node{}, given: map[string]any{},
 	}
-	if node == nil || node.Tag == "!!null" {
+	if st.params == nil || st.params.Tag == "!!null" {
 		return p
 	}
-	if node.Kind != yaml.MappingNode {
-		p.errs.add(node, path, "is not a mapping of parameters")
+	p.node = st.params
+	if st.params.Kind != yaml.MappingNode {
+		p.errs.add(st.params, p.path, "is not a mapping of parameters")
 		return p
 	}
-	eachPair(node, path, &p.errs, func(key, value *yaml.Node) { p.nodes[key.Value] = value })
+	eachPair(st.params, p.path, &p.errs, func(key, value *yaml.Node) { p.nodes[key.Value] = value })
 	return p
 }
 

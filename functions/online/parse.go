@@ -70,6 +70,22 @@ func (p *parser) spec(node *yaml.Node, path string) Spec {
 			p.errs.add(seed, path+".seed", "%q is not a whole number from 0", seed.Value)
 		}
 	}
+	s.steps = p.steps(node, path, fields)
+	if len(p.errs) > before {
+		return s // what it would build is not what was meant
+	}
+	_, canonical, errs := s.build()
+	p.errs = append(p.errs, errs...)
+	var err error
+	if s.canonical, err = json.Marshal(canonical); err != nil {
+		p.errs.add(node, path, "cannot be encoded: %v", err)
+	}
+	return s
+}
+
+// steps reads the fields transformers and model of a mapping.
+func (p *parser) steps(node *yaml.Node, path string, fields map[string]*yaml.Node) steps {
+	var s steps
 	if list := fields["transformers"]; list != nil && list.Tag != "!!null" {
 		if list.Kind != yaml.SequenceNode {
 			p.errs.add(list, path+".transformers", "is not a list")
@@ -83,15 +99,6 @@ func (p *parser) spec(node *yaml.Node, path string) Spec {
 		p.errs.add(node, path+".model", "is missing")
 	} else {
 		s.model = p.step(model, path+".model")
-	}
-	if len(p.errs) > before {
-		return s // what it would build is not what was meant
-	}
-	_, canonical, errs := s.build()
-	p.errs = append(p.errs, errs...)
-	var err error
-	if s.canonical, err = json.Marshal(canonical); err != nil {
-		p.errs.add(node, path, "cannot be encoded: %v", err)
 	}
 	return s
 }

@@ -42,6 +42,18 @@ func AppendFloat(b []byte, v float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 }
 
+// AppendBool appends a truth value.
+func AppendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// AppendUint32 appends 32 bits as four bytes, little-endian, for what would not
+// get shorter as a varint.
+func AppendUint32(b []byte, v uint32) []byte { return binary.LittleEndian.AppendUint32(b, v) }
+
 // AppendBytes appends a length and that many bytes.
 func AppendBytes(b, v []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(v)))
@@ -97,6 +109,32 @@ func (d *Decoder) Uint() uint64 {
 	d.data = d.data[n:]
 	return v
 }
+
+// UintUpTo reads an unsigned integer and fails unless it is at most limit.
+func (d *Decoder) UintUpTo(limit uint64) uint64 {
+	v := d.Uint()
+	if v > limit {
+		d.Fail("holds %d where %d is the most", v, limit)
+		return 0
+	}
+	return v
+}
+
+// Uint32 reads four bytes.
+func (d *Decoder) Uint32() uint32 {
+	raw := d.take(4)
+	if raw == nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(raw)
+}
+
+// Bool reads a truth value.
+func (d *Decoder) Bool() bool { return d.UintUpTo(1) == 1 }
+
+// Err returns the decoder's first error, a *FormatError. Loops over what the
+// bytes claim to hold end on it.
+func (d *Decoder) Err() error { return d.err }
 
 // Len reads the length of a sequence whose elements take at least size bytes
 // each, and fails when so many cannot follow: what it returns is safe to allocate.
