@@ -10,9 +10,14 @@ package onlinetest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"flag"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -22,8 +27,16 @@ import (
 
 // Options say what a model promises beyond the interface.
 type Options struct {
-	// MaxStateBytes bounds the state of a model of six features, however much it learns.
+	// MaxStateBytes bounds the state of a model of six features, however much it
+	// learns. The suite lets it learn -onlinetest.events events, 20,000 if not
+	// given, fewer with -short.
 	MaxStateBytes int
+	// Fixture, such as testdata/migrations/KNNRegressor, begins the names of the
+	// files that hold a state in every format the model has ever written:
+	// KNNRegressor.v1.bin and so on. The suite reads all of them. To write one
+	// of the present format, run the test with -onlinetest.update; that of an
+	// older format is never written again.
+	Fixture string
 	// Allocates is set by models whose predictions may allocate.
 	Allocates bool
 }
@@ -31,6 +44,11 @@ type Options struct {
 const (
 	width  = 6
 	events = 2000
+)
+
+var (
+	bounded = flag.Int("onlinetest.events", 0, "learn so many events before the size of the state is judged")
+	update  = flag.Bool("onlinetest.update", false, "write fixtures of the present state format")
 )
 
 // Regressor runs the suite on models that new returns, each with nothing
@@ -82,11 +100,11 @@ func Regressor(t *testing.T, opts Options, new func(width int) online.Regressor)
 	})
 	t.Run("absurd features and labels", func(t *testing.T) { absurd(t, fresh) })
 	t.Run("constant target", func(t *testing.T) { constantTarget(t, fresh()) })
-	t.Run("bounded state", func(t *testing.T) {
-		if n := len(encode(t, learned(20*events))); n > opts.MaxStateBytes {
-			t.Errorf("%d bytes of state after %d events, want at most %d", n, 20*events, opts.MaxStateBytes)
-		}
-	})
+	t.Run("a feature that comes later", func(t *testing.T) { laterFeature(t, fresh()) })
+	t.Run("bounded state", func(t *testing.T) { boundedState(t, fresh(), opts.MaxStateBytes) })
+	if opts.Fixture != "" {
+		t.Run("fixtures", func(t *testing.T) { fixtures(t, opts.Fixture, fresh) })
+	}
 }
 
 // Transformer runs the suite on transformers that new returns, each with
@@ -300,6 +318,95 @@ func absurd(t *testing.T, fresh func() online.Regressor) {
 	}
 	if !bytes.Equal(encode(t, plain), encode(t, salted)) {
 		t.Error("an infinite feature is not learned as a missing one")
+	}
+}
+
+// laterFeature hides a feature for a while, as a program of SQL does that gains one.
+func laterFeature(t *testing.T, m online.Regressor) {
+	for i, s := range stream(9, events) {
+		x := slices.Clone(s.x)
+		if i < events/2 {
+			x[2] = math.NaN()
+		}
+		if y := m.Predict(x); math.IsNaN(y) || math.IsInf(y, 0) {
+			t.Fatalf("event %d: predicts %v", i, y)
+		}
+		m.Learn(x, s.y)
+	}
+}
+
+// boundedState learns for long what never repeats itself: every value is new,
+// scales wander, and the label's dependence on them turns.
+func boundedState(t *testing.T, m online.Regressor, limit int) {
+	n := *bounded
+	if n == 0 {
+		n = 10 * events
+	}
+	if (testing.Short() || raceEnabled) && *bounded == 0 {
+		n = events
+	}
+	r := rand.New(rand.NewPCG(10, 0))
+	x := make([]float64, width)
+	for i := range n {
+		drift := float64(i) / 10_000
+		for j := range x {
+			x[j] = r.NormFloat64()*(1+drift) + 3*math.Sin(drift+float64(j))
+		}
+		m.Learn(x, 600+100*x[i/50_000%width]+10*r.NormFloat64())
+		if i%(n/10) == n/10-1 {
+			if got := len(encode(t, m)); got > limit {
+				t.Fatalf("%d bytes of state after %d events, want at most %d", got, i+1, limit)
+			}
+		}
+	}
+}
+
+// fixtures reads states of every format. They are of the model after the same
+// events, so whichever format it is read from, it predicts and learns the same.
+func fixtures(t *testing.T, prefix string, fresh func() online.Regressor) {
+	taught := fresh()
+	learn(taught, stream(11, 300))
+	if *update {
+		writeFixture(t, prefix, encode(t, taught))
+	}
+	files, err := filepath.Glob(prefix + ".v*.bin")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures %s.v*.bin (%v): -onlinetest.update writes one", prefix, err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, reference := fresh(), fresh()
+		if err := m.UnmarshalBinary(data); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		learn(reference, stream(11, 300))
+		for i, s := range stream(12, 200) {
+			a, b := reference.Predict(s.x), m.Predict(s.x)
+			if math.Abs(a-b) > 1e-9*math.Abs(a) || math.IsNaN(a) != math.IsNaN(b) {
+				t.Errorf("%s: predicts %v %d events after it was read, want %v", name, b, i, a)
+				break
+			}
+			reference.Learn(s.x, s.y)
+			m.Learn(s.x, s.y)
+		}
+	}
+}
+
+// writeFixture names a state by the format version in its header.
+func writeFixture(t *testing.T, prefix string, data []byte) {
+	version, n := binary.Uvarint(data[1+int(data[0]):])
+	if n <= 0 {
+		t.Fatal("the state has no header of package state")
+	}
+	if err := os.MkdirAll(filepath.Dir(prefix), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(fmt.Sprintf("%s.v%d.bin", prefix, version), data, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
