@@ -129,9 +129,6 @@ func (p *Params) Models(name string) []func(seed uint64) Regressor {
 	for i, item := range node.Content {
 		build, c := p.model(resolve(item), fmt.Sprintf("%s.%s[%d]", p.path, name, i))
 		builders, canonical = append(builders, build), append(canonical, c)
-		if len(p.errs) > 0 && len(builders) > maxInner {
-			break
-		}
 	}
 	p.given[name] = canonical
 	return builders
