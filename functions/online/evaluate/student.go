@@ -1,0 +1,127 @@
+package evaluate
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// student is a model on its way through the turns.
+type student struct {
+	model   Model
+	index   int
+	opts    Options
+	columns []int // of the samples' features, in the model's order
+	x       []float64
+
+	predicted  []float64 // by slot, NaN where there was no answer
+	all        judge
+	over       []Interval
+	unanswered int
+
+	asked, learned   int
+	asking, learning time.Duration
+	err              error
+}
+
+// take goes through a batch. A model that has panicked takes no more.
+func (s *student) take(batch []Turn) {
+	if s.err != nil {
+		return
+	}
+	var at Turn
+	defer func() {
+		if v := recover(); v != nil {
+			s.err = fmt.Errorf("evaluate: model %s panicked on sample %s: %v", s.model.Name, at.ID, v)
+		}
+	}()
+	for _, at = range batch {
+		for i, column := range s.columns {
+			v := at.X[column]
+			if math.IsInf(v, 0) {
+				v = math.NaN()
+			}
+			s.x[i] = v
+		}
+		if at.Answer {
+			s.answer(at)
+		} else {
+			s.ask(at)
+		}
+	}
+}
+
+func (s *student) ask(t Turn) {
+	start := time.Now()
+	y := s.model.Pipeline.Predict(s.x)
+	s.asking += time.Since(start)
+	s.asked++
+	if math.IsInf(y, 0) {
+		y = math.NaN()
+	}
+	for len(s.predicted) <= t.slot {
+		s.predicted = append(s.predicted, 0)
+	}
+	s.predicted[t.slot] = max(y, 0) // NaN stays NaN
+}
+
+func (s *student) answer(t Turn) {
+	y := s.predicted[t.slot]
+	if s.opts.Answered != nil {
+		s.opts.Answered(s.index, t.Sample, y)
+	}
+	if math.IsNaN(y) {
+		s.unanswered++
+	} else {
+		s.all.add(t.Y, y)
+		s.interval(t.At).add(math.Abs(t.Y - y))
+	}
+	start := time.Now()
+	s.model.Pipeline.Learn(s.x, t.Y)
+	s.learning += time.Since(start)
+	s.learned++
+}
+
+// interval is the one that a moment is in. Answers come almost in the order of
+// their questions, so it is among the last.
+func (s *student) interval(at time.Time) *Interval {
+	start := at.UTC().Truncate(s.opts.Period)
+	i := len(s.over)
+	for i > 0 && s.over[i-1].Start.After(start) {
+		i--
+	}
+	if i == 0 || !s.over[i-1].Start.Equal(start) {
+		s.over = append(s.over, Interval{})
+		copy(s.over[i+1:], s.over[i:])
+		s.over[i] = Interval{Start: start}
+		i++
+	}
+	return &s.over[i-1]
+}
+
+// add updates the running mean of the absolute error.
+func (i *Interval) add(absolute float64) {
+	i.Count++
+	i.MAE += (absolute - i.MAE) / float64(i.Count)
+}
+
+func (s *student) result() Result {
+	r := Result{
+		Name: s.model.Name, Count: s.all.count(), Unanswered: s.unanswered,
+		Scores: s.all.scores(), Over: s.over, Err: s.err,
+		Predict: mean(s.asking, s.asked), Learn: mean(s.learning, s.learned),
+	}
+	if encoded, err := s.model.Pipeline.AppendBinary(nil); err == nil {
+		r.StateBytes = len(encoded)
+	} else if r.Err == nil {
+		r.Err = fmt.Errorf("evaluate: encode model %s: %w", s.model.Name, err)
+	}
+	return r
+}
+
+func mean(total time.Duration, n int) time.Duration {
+	if n == 0 {
+		return 0
+	}
+	return total / time.Duration(n)
+}
