@@ -2,8 +2,9 @@
 //
 //	models apply infra/models.yaml    # make this the list of models, without a restart of anything
 //	models list [--json]              # what each has learned
+//	models evaluate --samples FILE    # how each would have done on recorded trips
 //
-// It finds Redis at --redis or $REDIS_URL, redis://localhost:6379 if neither is given.
+// The first two find Redis at --redis or $REDIS_URL, redis://localhost:6379 if neither is given.
 package main
 
 import (
@@ -21,7 +22,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
 )
@@ -30,6 +30,9 @@ const usage = `usage: models [--redis URL] COMMAND
 
   apply FILE      make the models of this YAML file the ones that are served and taught
   list [--json]   list the models and what they have learned
+  evaluate --samples FILE [--models infra/models.yaml] [--only NAME,...] [--json]
+                  judge models that have learned nothing on the trips of this file, each
+                  label learned when its trip ended, the best first; it needs no Redis
 
 Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given.
 `
@@ -52,7 +55,7 @@ func main() {
 type usageError struct{ error }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	err := command(ctx, args, getenv, stdout)
+	err := command(ctx, args, getenv, stdout, stderr)
 	var misused usageError
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -68,7 +71,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return exitOK
 }
 
-func command(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
+func command(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	flags := newFlags("models")
 	url := flags.String("redis", getenv("REDIS_URL"), "")
 	if err := parse(flags, args); err != nil {
@@ -87,6 +90,8 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 		do = apply
 	case "list":
 		do = list
+	case "evaluate":
+		return judge(ctx, args, stdout, stderr)
 	case "":
 		return usageError{errors.New("a command is missing")}
 	default:
@@ -108,13 +113,9 @@ func apply(ctx context.Context, client redis.UniversalClient, args []string, std
 	if flags.NArg() != 1 {
 		return usageError{errors.New("apply wants one file")}
 	}
-	data, err := os.ReadFile(flags.Arg(0))
+	catalogue, err := readCatalogue(flags.Arg(0))
 	if err != nil {
 		return err
-	}
-	catalogue, err := online.ParseCatalogue(data, kinds.All())
-	if err != nil {
-		return fmt.Errorf("%s:\n%w", flags.Arg(0), err)
 	}
 	if err := registry.Apply(ctx, client, catalogue); err != nil {
 		return err

@@ -3,6 +3,7 @@ package evaluate
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -16,7 +17,7 @@ type student struct {
 
 	predicted  []float64 // by slot, NaN where there was no answer
 	all        judge
-	over       []Interval
+	over       []Interval // the sum for the mean until the result
 	unanswered int
 
 	asked, learned   int
@@ -74,7 +75,9 @@ func (s *student) answer(t Turn) {
 		s.unanswered++
 	} else {
 		s.all.add(t.Y, y)
-		s.interval(t.At).add(math.Abs(t.Y - y))
+		i := s.interval(t.At)
+		i.Count++
+		i.MAE += math.Abs(t.Y - y)
 	}
 	start := time.Now()
 	s.model.Pipeline.Learn(s.x, t.Y)
@@ -99,17 +102,14 @@ func (s *student) interval(at time.Time) *Interval {
 	return &s.over[i-1]
 }
 
-// add updates the running mean of the absolute error.
-func (i *Interval) add(absolute float64) {
-	i.Count++
-	i.MAE += (absolute - i.MAE) / float64(i.Count)
-}
-
 func (s *student) result() Result {
 	r := Result{
 		Name: s.model.Name, Count: s.all.count(), Unanswered: s.unanswered,
-		Scores: s.all.scores(), Over: s.over, Err: s.err,
+		Scores: s.all.scores(), Over: slices.Clone(s.over), Err: s.err,
 		Predict: mean(s.asking, s.asked), Learn: mean(s.learning, s.learned),
+	}
+	for i := range r.Over {
+		r.Over[i].MAE /= float64(r.Over[i].Count)
 	}
 	if encoded, err := s.model.Pipeline.AppendBinary(nil); err == nil {
 		r.StateBytes = len(encoded)
