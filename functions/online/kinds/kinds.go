@@ -4,7 +4,9 @@ package kinds
 
 import (
 	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/compose"
 	"tripcast.dev/functions/online/linear"
+	"tripcast.dev/functions/online/neighbors"
 	"tripcast.dev/functions/online/preprocess"
 )
 
@@ -12,10 +14,13 @@ import (
 func All() online.Kinds {
 	return online.Kinds{
 		Transformers: map[string]func(*online.Params) online.Transformer{
+			"Select":         compose.SelectKind,
 			"StandardScaler": preprocess.StandardScalerKind,
 		},
 		Regressors: map[string]func(*online.Params) online.Regressor{
-			"LinearRegression": linear.RegressionKind,
+			"KNNRegressor":             neighbors.RegressorKind,
+			"LinearRegression":         linear.RegressionKind,
+			"TargetTransformRegressor": compose.TargetTransformKind,
 		},
 	}
 }
