@@ -118,6 +118,33 @@ func TestHash(t *testing.T) {
 	}
 }
 
+// A mapping of numbers is in the canonical form without what is the default.
+func TestFloatMap(t *testing.T) {
+	const knn = "    features: [a, b]\n    model: {KNNRegressor: {weights: {a: 1, b: 2.5}}}\n"
+	c, err := online.ParseCatalogue([]byte(one(knn)), kinds.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(c.Models[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"name":"m","features":["a","b"],"model":{"KNNRegressor":{"weights":{"b":2.5}}}}`; string(got) != want {
+		t.Errorf("canonical form %s, want %s", got, want)
+	}
+	m, err := c.Models[0].New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // as many as make a prediction
+		m.Learn([]float64{2, 0}, 1)
+		m.Learn([]float64{0, 1}, 2)
+	}
+	if got := m.Predict([]float64{0.1, 0.1}); got != 1 {
+		t.Errorf("predicts %v, want 1, as b counts for more", got)
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	const good = "    features: [a]\n    model: {LinearRegression: {}}\n"
 	tests := []struct {
@@ -140,7 +167,7 @@ func TestMistakes(t *testing.T) {
 		{"unknown model", one("    features: [a]\n    model: Oracle\n"), []string{`line 5: models[0].model: "Oracle" is not a known model`}},
 		{"unknown transformer", one("    features: [a]\n    transformers: [Oracle]\n    model: LinearRegression\n"), []string{`line 5: models[0].transformers[0]: "Oracle" is not a known transformer`}},
 		{"parameter of none", one("    features: [a]\n    transformers: [{StandardScaler: {x: 1}}]\n    model: LinearRegression\n"), []string{"line 5: models[0].transformers[0].StandardScaler.x: is unknown"}},
-		{"unknown parameter", one("    features: [a]\n    model:\n      LinearRegression:\n        rate: 1\n"), []string{"line 7: models[0].model.LinearRegression.rate: is unknown: LinearRegression has lr,"}},
+		{"unknown parameter", one("    features: [a]\n    model:\n      LinearRegression:\n        rate: 1\n"), []string{"line 7: models[0].model.LinearRegression.rate: is unknown: LinearRegression has optimizer, lr,"}},
 		{"bad range", one("    features: [a]\n    model: {LinearRegression: {lr: -1}}\n"), []string{"line 5: models[0].model.LinearRegression.lr: -1 is not above 0"}},
 		{"not a number", one("    features: [a]\n    model: {LinearRegression: {lr: fast}}\n"), []string{`lr: "fast" is not a finite number`}},
 		{"not finite", one("    features: [a]\n    model: {LinearRegression: {lr: .nan}}\n"), []string{`lr: ".nan" is not a finite number`}},

@@ -53,11 +53,8 @@ func (p *Params) Float(name string, byDefault float64, bounds ...Bound) float64 
 		p.fail(node, name, "%q is not a finite number", node.Value)
 		return byDefault
 	}
-	for _, b := range bounds {
-		if !b.holds(v) {
-			p.fail(node, name, "%v is not %s", v, b.text)
-			return byDefault
-		}
+	if !p.within(node, name, v, bounds) {
+		return byDefault
 	}
 	if v != byDefault {
 		p.given[name] = v
@@ -103,6 +100,51 @@ func (p *Params) Choice(name, byDefault string, others ...string) string {
 		p.given[name] = node.Value
 	}
 	return node.Value
+}
+
+// FloatMap reads a mapping of some of these keys to numbers, such as of features
+// to weights, and returns a number for each of them.
+func (p *Params) FloatMap(name string, keys []string, byDefault float64, bounds ...Bound) map[string]float64 {
+	values := map[string]float64{}
+	for _, key := range keys {
+		values[key] = byDefault
+	}
+	node, ok := p.take(name)
+	if !ok {
+		return values
+	}
+	if node.Kind != yaml.MappingNode {
+		p.fail(node, name, "is not a mapping of %s to numbers", strings.Join(keys, ", "))
+		return values
+	}
+	given := map[string]float64{}
+	eachPair(node, p.path+"."+name, &p.errs, func(key, value *yaml.Node) {
+		v, isNumber := number(value)
+		at := name + "." + key.Value
+		switch {
+		case !slices.Contains(keys, key.Value):
+			p.fail(key, at, "is not one of %s", strings.Join(keys, ", "))
+		case !isNumber:
+			p.fail(value, at, "%q is not a finite number", value.Value)
+		case p.within(value, at, v, bounds) && v != byDefault:
+			values[key.Value], given[key.Value] = v, v
+		}
+	})
+	if len(given) > 0 {
+		p.given[name] = given
+	}
+	return values
+}
+
+// within reports whether v is within its bounds, and where it is not, the mistake.
+func (p *Params) within(node *yaml.Node, name string, v float64, bounds []Bound) bool {
+	for _, b := range bounds {
+		if !b.holds(v) {
+			p.fail(node, name, "%v is not %s", v, b.text)
+			return false
+		}
+	}
+	return true
 }
 
 // Fail reports a mistake that lies in no single parameter's range, such as two

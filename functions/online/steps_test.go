@@ -63,7 +63,7 @@ func nestedKinds(seen *[]string, seeds *[]uint64) online.Kinds {
 	}
 	linear := all.Regressors["LinearRegression"]
 	all.Regressors["Picky"] = func(p *online.Params) online.Regressor {
-		p.Choice("loss", "squared", "absolute")
+		p.Choice("shape", "squared", "absolute")
 		if p.Bool("bias", true) && p.Int("k", 3) > 5 {
 			p.Fail("k", "is more than 5 with a bias")
 		}
@@ -91,7 +91,7 @@ models:
         models:
           - LinearRegression
           - transformers: [First]
-            model: {Picky: {columns: [a_only], loss: absolute}}
+            model: {Picky: {columns: [a_only], shape: absolute}}
           - Copies: {n: 2, model: {LinearRegression: {lr: 0.5}}}
 `), all)
 	if err != nil {
@@ -116,7 +116,7 @@ models:
 		t.Fatal(err)
 	}
 	const want = `{"name":"m","features":["a","b"],"model":{"Sum":{"models":[{"LinearRegression":{}},` +
-		`{"transformers":[{"First":{}}],"model":{"Picky":{"columns":["a_only"],"loss":"absolute"}}},` +
+		`{"transformers":[{"First":{}}],"model":{"Picky":{"columns":["a_only"],"shape":"absolute"}}},` +
 		`{"Copies":{"model":{"LinearRegression":{"lr":0.5}}}}]}},"seed":40}`
 	if string(canonical) != want {
 		t.Errorf("canonical form\n%s\nwant\n%s", canonical, want)
@@ -144,9 +144,13 @@ func TestMistakesWithin(t *testing.T) {
 		{"too deep", "{Copies: {model: {Copies: {model: {Copies: {model: {Copies: {model: {Copies: {model: LinearRegression}}}}}}}}}}", []string{"is the 5th model within a model, 4 are the most"}},
 		{"too many", "{Copies: {n: 11, model: {Copies: {n: 10, model: {Copies: {n: 10, model: LinearRegression}}}}}}", []string{"makes more than 1000 models within one"}},
 		{"of itself", "&m\n      Copies:\n        model: *m", []string{"is the 5th model within a model"}},
-		{"choice", "{Picky: {loss: cubic, columns: [a]}}", []string{`Picky.loss: "cubic" is not one of squared, absolute`}},
+		{"choice", "{Picky: {shape: cubic, columns: [a]}}", []string{`Picky.shape: "cubic" is not one of squared, absolute`}},
 		{"bool", "{Picky: {bias: 3, columns: [a]}}", []string{`Picky.bias: "3" is not true or false`}},
 		{"together", "{Picky: {k: 6, columns: [a]}}", []string{"line 5: models[0].model.Picky.k: is more than 5 with a bias"}},
+		{"not a mapping of numbers", "{KNNRegressor: {weights: 3}}", []string{"line 5: models[0].model.KNNRegressor.weights: is not a mapping of a, b to numbers"}},
+		{"unknown key of a mapping", "{KNNRegressor: {weights: {a: 2, c: 1}}}", []string{"KNNRegressor.weights.c: is not one of a, b"}},
+		{"bound of a mapping", "{KNNRegressor: {weights: {a: -2, b: x}}}", []string{"KNNRegressor.weights.a: -2 is not at least 0", `KNNRegressor.weights.b: "x" is not a finite number`}},
+		{"smoothing of no weights", "{KNNRegressor: {smoothing: 1}}", []string{"KNNRegressor.smoothing: is of the weights, and mean has none"}},
 		{"column", "{Picky: {columns: [c]}}", []string{`Picky.columns: "c" is not, or is no longer, one of a, b`}},
 		{"column twice", "{Picky: {columns: [a, a]}}", []string{`Picky.columns: "a" is not, or is no longer, one of a, b`}},
 	}
