@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/internal/golden"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/online/linear"
 	"tripcast.dev/functions/online/onlinetest"
@@ -20,6 +21,9 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the state fixture of the present format version")
+
+// demoFeatures are those of the taxi demo, and of the golden stream.
+var demoFeatures = golden.Streams()[0].Features
 
 func features(width int) []string {
 	names := make([]string, width)
@@ -111,16 +115,16 @@ func TestStateOfOtherFeatures(t *testing.T) {
 	}
 }
 
-// Fixtures of every format that was ever written stay readable. They hold the
-// pipeline of TestRiver after 100 trips.
+// Fixtures of every format that was ever written stay readable. They hold a
+// linear regression after 100 trips of the golden stream.
 func TestMigrations(t *testing.T) {
 	const newest = "testdata/migrations/v1-linear-regression.hex"
-	trips := goldenTrips(101)
-	taught := pipeline(t, demoFeatures, "LinearRegression: {}")
-	for _, trip := range trips[:100] {
-		taught.Learn(taught.Vector(nil, trip.x), trip.y)
+	taxi := golden.Streams()[0]
+	taught := pipeline(t, taxi.Features, "LinearRegression: {}")
+	for _, e := range taxi.Events[:100] {
+		taught.Learn(e.X, e.Y)
 	}
-	x := taught.Vector(nil, trips[100].x)
+	x := taxi.Events[100].X
 	if *update {
 		data, err := taught.AppendBinary(nil)
 		if err != nil {
@@ -135,7 +139,7 @@ func TestMigrations(t *testing.T) {
 		t.Fatalf("no fixtures (%v)", err)
 	}
 	for _, name := range fixtures {
-		p := pipeline(t, demoFeatures, "LinearRegression: {}")
+		p := pipeline(t, taxi.Features, "LinearRegression: {}")
 		if err := p.UnmarshalBinary(readHex(t, name)); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -162,8 +166,9 @@ func readHex(t testing.TB, name string) []byte {
 func FuzzPipelineState(f *testing.F) {
 	f.Add(readHex(f, "testdata/migrations/v1-linear-regression.hex"))
 	f.Add([]byte{})
-	p := pipeline(f, demoFeatures, "LinearRegression: {}")
-	x := make([]float64, len(demoFeatures))
+	taxi := golden.Streams()[0]
+	p := pipeline(f, taxi.Features, "LinearRegression: {}")
+	x := make([]float64, p.Width())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var format *state.FormatError
 		if err := p.UnmarshalBinary(data); err != nil && !errors.As(err, &format) {
@@ -177,12 +182,12 @@ func FuzzPipelineState(f *testing.F) {
 }
 
 func BenchmarkPipelinePredict(b *testing.B) {
-	p := pipeline(b, demoFeatures, "LinearRegression: {}")
-	trips := goldenTrips(1000)
-	for _, trip := range trips {
-		p.Learn(p.Vector(nil, trip.x), trip.y)
+	taxi := golden.Streams()[0]
+	p := pipeline(b, taxi.Features, "LinearRegression: {}")
+	for _, e := range taxi.Events[:1000] {
+		p.Learn(e.X, e.Y)
 	}
-	x := p.Vector(nil, trips[0].x)
+	x := taxi.Events[0].X
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Predict(x)
@@ -190,8 +195,9 @@ func BenchmarkPipelinePredict(b *testing.B) {
 }
 
 func BenchmarkPipelineLearn(b *testing.B) {
-	p := pipeline(b, demoFeatures, "LinearRegression: {}")
-	x := p.Vector(nil, goldenTrips(1)[0].x)
+	taxi := golden.Streams()[0]
+	p := pipeline(b, taxi.Features, "LinearRegression: {}")
+	x := taxi.Events[0].X
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Learn(x, 600)
