@@ -122,8 +122,8 @@ func TestRiver(t *testing.T) {
 
 // fixed predicts a number and remembers the last label.
 type fixed struct {
-	linear.Regression
-	p, y float64
+	online.Regressor // for its width and state
+	p, y             float64
 }
 
 func (f *fixed) Predict([]float64) float64    { return f.p }
@@ -194,8 +194,9 @@ func FuzzState(f *testing.F) {
 
 // A model that learns the logarithm of a label that grows exponentially.
 func Example() {
-	model := linear.NewRegression(1, linear.Config{LR: .1, InterceptLR: .1, ClipGradient: 1e12})
-	m := compose.NewTargetTransform(compose.Log1p, model)
+	config := linear.DefaultConfig()
+	config.LR, config.InterceptLR = .1, .1
+	m := compose.NewTargetTransform(compose.Log1p, linear.NewRegression(1, config))
 	for range 300 {
 		for x := 0.; x < 3; x++ {
 			m.Learn([]float64{x}, math.Exp(2*x)-1)

@@ -5,6 +5,7 @@ package kinds
 import (
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/compose"
+	"tripcast.dev/functions/online/ensemble"
 	"tripcast.dev/functions/online/linear"
 	"tripcast.dev/functions/online/neighbors"
 	"tripcast.dev/functions/online/preprocess"
@@ -18,6 +19,9 @@ func All() online.Kinds {
 			"StandardScaler": preprocess.StandardScalerKind,
 		},
 		Regressors: map[string]func(*online.Params) online.Regressor{
+			"BaggingRegressor":         ensemble.BaggingKind,
+			"HedgeRegressor":           ensemble.HedgeKind,
+			"ResidualRegressor":        ensemble.ResidualKind,
 			"KNNRegressor":             neighbors.RegressorKind,
 			"LinearRegression":         linear.RegressionKind,
 			"TargetTransformRegressor": compose.TargetTransformKind,
