@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/internal/libm"
 	"tripcast.dev/functions/online/state"
 )
 
@@ -27,6 +28,7 @@ type StandardScaler struct {
 type column struct {
 	n              uint64
 	mean, variance float64
+	deviation      float64 // the root of the variance
 }
 
 var _ online.Transformer = (*StandardScaler)(nil)
@@ -47,7 +49,7 @@ func (s *StandardScaler) Width() (in, out int) { return len(s.columns), len(s.co
 // Learn updates the mean and the variance of every feature in x.
 func (s *StandardScaler) Learn(x []float64) {
 	for i, xi := range x {
-		if !finite(xi) {
+		if !libm.Finite(xi) {
 			continue
 		}
 		c := &s.columns[i]
@@ -56,8 +58,9 @@ func (s *StandardScaler) Learn(x []float64) {
 		// The conversion keeps the product from being fused into the
 		// subtraction, which rounds once where River rounds twice.
 		v := c.variance + (float64((xi-c.mean)*(xi-mean))-c.variance)/float64(n)
-		if finite(mean) && finite(v) {
-			*c = column{n, mean, max(v, 0)} // rounding can take it below 0 by a hair
+		if libm.Finite(mean) && libm.Finite(v) {
+			v = max(v, 0) // rounding can take it below 0 by a hair
+			*c = column{n, mean, v, math.Sqrt(v)}
 		}
 	}
 }
@@ -67,12 +70,12 @@ func (s *StandardScaler) Transform(dst, x []float64) []float64 {
 	for i, xi := range x {
 		c := &s.columns[i]
 		switch {
-		case !finite(xi):
+		case !libm.Finite(xi):
 			xi = math.NaN()
 		case c.variance == 0:
 			xi = 0
 		default:
-			xi = (xi - c.mean) / math.Sqrt(c.variance)
+			xi = (xi - c.mean) / c.deviation
 		}
 		dst = append(dst, xi)
 	}
@@ -101,6 +104,7 @@ func (s *StandardScaler) UnmarshalBinary(data []byte) error {
 		if columns[i].variance < 0 {
 			d.Fail("has the variance %v", columns[i].variance)
 		}
+		columns[i].deviation = math.Sqrt(columns[i].variance)
 	}
 	if err := d.Close(); err != nil {
 		return err
@@ -108,5 +112,3 @@ func (s *StandardScaler) UnmarshalBinary(data []byte) error {
 	s.columns = columns
 	return nil
 }
-
-func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
