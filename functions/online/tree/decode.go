@@ -1,0 +1,197 @@
+package tree
+
+import (
+	"math"
+
+	"tripcast.dev/functions/online/state"
+)
+
+// What moments that labels up to maxLabel have made cannot exceed, and from
+// where they cannot overflow.
+const (
+	maxWeight = 1 << 53
+	maxMean   = 1e120
+	maxSquare = 1e260
+)
+
+// blank is a tree of the same parameters with nothing learned.
+func (g *growth) blank() growth {
+	return growth{config: g.config, width: g.width, digits: g.digits, subset: g.subset, adapts: g.adapts}
+}
+
+// decode reads what encode has written into a blank tree.
+func (g *growth) decode(d *state.Decoder) {
+	d.Width(g.width)
+	if d.Bool() {
+		g.root = g.decodeNode(d, 0, 0, false)
+	}
+	if g.keys > g.keyBudget()+g.width*g.config.MaxLeaves {
+		d.Fail("holds %d values, more than it may", g.keys)
+	}
+}
+
+// decodeNode reads a node that lies in an alternate tree of an alternate tree
+// as often as nested says. roots are those of alternate trees.
+func (g *growth) decodeNode(d *state.Decoder, depth, nested int, root bool) *node {
+	flags := d.UintUpTo(allFlags)
+	n := &node{depth: int32(depth)}
+	branch := flags&isBranch != 0
+	switch {
+	case d.Err() != nil:
+		return n
+	case (flags&isWatched != 0) != (g.adapts && (branch || root)),
+		flags&hasAlternate != 0 && (flags&isWatched == 0 || !branch || nested == maxNested),
+		flags&isInactive != 0 && branch:
+		d.Fail("holds a node with the flags %#b", flags)
+		return n
+	}
+	if flags&isWatched != 0 {
+		n.watch = decodeWatch(d)
+		if flags&hasAlternate != 0 {
+			n.watch.alternate = g.decodeNode(d, depth, nested+1, true)
+		}
+	}
+	if !branch {
+		n.leaf = g.decodeLeaf(d)
+		n.leaf.inactive = flags&isInactive != 0
+		return n
+	}
+	if depth >= g.config.MaxDepth {
+		d.Fail("holds a branch at the depth %d, %d is the most of a leaf", depth, g.config.MaxDepth)
+		return n
+	}
+	n.feature = g.decodeFeature(d)
+	n.threshold = g.decodeKey(d)
+	n.left = g.decodeNode(d, depth+1, nested, false)
+	if d.Err() != nil {
+		return n // which is not to be used
+	}
+	if n.right = g.decodeNode(d, depth+1, nested, false); d.Err() == nil {
+		n.recount()
+	}
+	return n
+}
+
+func (g *growth) decodeFeature(d *state.Decoder) int32 {
+	return int32(d.UintUpTo(uint64(g.width) - 1))
+}
+
+func (g *growth) decodeLeaf(d *state.Decoder) *leaf {
+	if g.leaves++; g.leaves > g.config.MaxLeaves {
+		d.Fail("holds more than %d leaves", g.config.MaxLeaves)
+	}
+	l := &leaf{labels: decodeMoments(d)}
+	l.lastAttempt = l.labels.n - float64(d.UintUpTo(uint64(l.labels.n)))
+	if g.config.LeafPrediction == Adaptive {
+		l.meanError, l.modelError = within(d, 0, math.MaxFloat64), within(d, 0, math.MaxFloat64)
+	}
+	if g.config.LeafPrediction != Mean {
+		l.model.intercept = d.Float()
+		if d.Err() != nil {
+			return l
+		}
+		l.model.weights = make([]float64, g.width)
+		for i := range l.model.weights {
+			l.model.weights[i] = d.Float()
+		}
+	}
+	if g.subset != nil {
+		l.sampled = g.decodeSampled(d)
+	}
+	g.decodeSplitters(d, l)
+	return l
+}
+
+func (g *growth) decodeSampled(d *state.Decoder) []int32 {
+	sampled := make([]int32, min(d.Len(1), g.subset.Size))
+	for i := range sampled {
+		sampled[i] = g.decodeFeature(d)
+	}
+	return sampled
+}
+
+func (g *growth) decodeSplitters(d *state.Decoder, l *leaf) {
+	splitters := d.Len(2)
+	if splitters > g.width {
+		d.Fail("holds %d splitters of %d features", splitters, g.width)
+	}
+	for i := 0; i < splitters && d.Err() == nil; i++ {
+		feature := g.decodeFeature(d)
+		s := l.splitter(int(feature), i, splitters)
+		if len(l.splitters) != i+1 {
+			d.Fail("holds two splitters of feature %d", feature)
+		}
+		// A node of an ebst takes a byte or more of head, one of key, eight of mean.
+		keys := d.Len(10)
+		if keys > g.config.MaxKeys {
+			d.Fail("holds %d values of a feature, %d are the most", keys, g.config.MaxKeys)
+		}
+		if keys > 0 && d.Err() == nil {
+			s.nodes = make([]ebstNode, 0, keys)
+			g.decodeEBST(d, s, math.Inf(-1), math.Inf(1))
+			if len(s.nodes) != keys {
+				d.Fail("claims %d values of a feature and holds %d", keys, len(s.nodes))
+			}
+			g.keys += keys
+		}
+	}
+}
+
+// decodeEBST reads a node and those below it, whose values are to lie between
+// above and below, and returns where it is.
+func (g *growth) decodeEBST(d *state.Decoder, s *ebst, above, below float64) uint32 {
+	head := d.Uint()
+	n := ebstNode{key: g.decodeKey(d)}
+	n.labels.n = float64(head >> ebstFlags)
+	n.labels.mean = within(d, -maxMean, maxMean)
+	if head&hasDeviation != 0 {
+		n.labels.s = within(d, -maxSquare, maxSquare)
+	}
+	if !(n.key > above && n.key < below) || !(n.labels.n >= 1 && n.labels.n <= maxWeight) {
+		d.Fail("holds the value %v between %v and %v with the weight %v", n.key, above, below, n.labels.n)
+	}
+	if len(s.nodes) == cap(s.nodes) {
+		d.Fail("holds more values of a feature than it claims")
+	}
+	if d.Err() != nil {
+		return 0
+	}
+	at := uint32(len(s.nodes))
+	s.nodes = append(s.nodes, n)
+	if head&hasLeft != 0 {
+		s.nodes[at].left = g.decodeEBST(d, s, above, n.key)
+	}
+	if head&hasRight != 0 {
+		s.nodes[at].right = g.decodeEBST(d, s, n.key, below)
+	}
+	return at
+}
+
+func (g *growth) decodeKey(d *state.Decoder) float64 {
+	if g.config.Splitter == EBST {
+		return d.Float()
+	}
+	units := d.Uint()
+	if units == 0 {
+		return d.Float()
+	}
+	units--
+	return float64(int64(units>>1)^-int64(units&1)) / g.digits.scale
+}
+
+func decodeMoments(d *state.Decoder) moments {
+	return moments{
+		n:    float64(d.UintUpTo(maxWeight)),
+		mean: within(d, -maxMean, maxMean),
+		s:    within(d, -maxSquare, maxSquare),
+	}
+}
+
+func within(d *state.Decoder, least, most float64) float64 {
+	v := d.Float()
+	if v < least || v > most {
+		d.Fail("holds %v where %v to %v are possible", v, least, most)
+		return 0
+	}
+	return v
+}

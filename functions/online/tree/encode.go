@@ -1,0 +1,139 @@
+package tree
+
+import (
+	"tripcast.dev/functions/online/state"
+)
+
+// The encoding of a tree is its nodes, depth first. Whatever follows from them
+// is left out: depths, the weights of branches, where nodes are in memory.
+// Weights are whole numbers. Each node begins with flags.
+const (
+	isBranch = 1 << iota
+	isWatched
+	hasAlternate
+	isInactive
+	allFlags = 1<<iota - 1
+)
+
+// Each node of an ebst begins with its weight and, in the lowest bits, flags.
+const (
+	hasLeft = 1 << iota
+	hasRight
+	hasDeviation // s is not 0
+	ebstFlags    = iota
+)
+
+func (g *growth) encode(b []byte) []byte {
+	b = state.AppendUint(b, uint64(g.width))
+	b = state.AppendBool(b, g.root != nil)
+	if g.root != nil {
+		b = g.encodeNode(b, g.root)
+	}
+	return b
+}
+
+func (g *growth) encodeNode(b []byte, n *node) []byte {
+	var flags uint64
+	if n.leaf == nil {
+		flags |= isBranch
+	} else if n.leaf.inactive {
+		flags |= isInactive
+	}
+	if n.watch != nil {
+		flags |= isWatched
+		if n.watch.alternate != nil {
+			flags |= hasAlternate
+		}
+	}
+	b = state.AppendUint(b, flags)
+	if n.watch != nil {
+		b = n.watch.append(b)
+		if n.watch.alternate != nil {
+			b = g.encodeNode(b, n.watch.alternate)
+		}
+	}
+	if n.leaf != nil {
+		return g.encodeLeaf(b, n.leaf)
+	}
+	b = state.AppendUint(b, uint64(n.feature))
+	b = g.appendKey(b, n.threshold)
+	return g.encodeNode(g.encodeNode(b, n.left), n.right)
+}
+
+func (g *growth) encodeLeaf(b []byte, l *leaf) []byte {
+	b = l.labels.append(b)
+	b = state.AppendUint(b, uint64(l.labels.n-l.lastAttempt))
+	if g.config.LeafPrediction == Adaptive {
+		b = state.AppendFloat(b, l.meanError)
+		b = state.AppendFloat(b, l.modelError)
+	}
+	if g.config.LeafPrediction != Mean {
+		b = state.AppendFloat(b, l.model.intercept)
+		for _, w := range l.model.weights {
+			b = state.AppendFloat(b, w)
+		}
+	}
+	if g.subset != nil {
+		b = state.AppendUint(b, uint64(len(l.sampled)))
+		for _, feature := range l.sampled {
+			b = state.AppendUint(b, uint64(feature))
+		}
+	}
+	b = state.AppendUint(b, uint64(len(l.splitters)))
+	for i := range l.splitters {
+		s := &l.splitters[i]
+		b = state.AppendUint(b, uint64(s.feature))
+		b = state.AppendUint(b, uint64(len(s.nodes)))
+		if len(s.nodes) > 0 {
+			b = g.encodeEBST(b, s.nodes, 0)
+		}
+	}
+	return b
+}
+
+func (g *growth) encodeEBST(b []byte, nodes []ebstNode, at uint32) []byte {
+	n := &nodes[at]
+	head := uint64(n.labels.n) << ebstFlags
+	if n.left != 0 {
+		head |= hasLeft
+	}
+	if n.right != 0 {
+		head |= hasRight
+	}
+	if n.labels.s != 0 {
+		head |= hasDeviation
+	}
+	b = state.AppendUint(b, head)
+	b = g.appendKey(b, n.key)
+	b = state.AppendFloat(b, n.labels.mean)
+	if n.labels.s != 0 {
+		b = state.AppendFloat(b, n.labels.s)
+	}
+	if n.left != 0 {
+		b = g.encodeEBST(b, nodes, n.left)
+	}
+	if n.right != 0 {
+		b = g.encodeEBST(b, nodes, n.right)
+	}
+	return b
+}
+
+// appendKey appends a value of a feature: where values are rounded, the whole
+// number of units in its last place, with the sign in the lowest bit, plus one;
+// or zero and the float.
+func (g *growth) appendKey(b []byte, key float64) []byte {
+	if g.config.Splitter == EBST {
+		return state.AppendFloat(b, key)
+	}
+	units, exact := g.digits.whole(key)
+	if !exact {
+		return state.AppendFloat(state.AppendUint(b, 0), key)
+	}
+	return state.AppendUint(b, uint64(units<<1^units>>63)+1)
+}
+
+func (m *moments) append(b []byte) []byte {
+	b = state.AppendUint(b, uint64(m.n))
+	b = state.AppendFloat(b, m.mean)
+	return state.AppendFloat(b, m.s)
+}

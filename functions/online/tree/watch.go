@@ -1,0 +1,54 @@
+package tree
+
+import (
+	"math"
+
+	"tripcast.dev/functions/online/drift"
+	"tripcast.dev/functions/online/state"
+)
+
+// maxNested bounds alternate trees of alternate trees.
+const maxNested = 8
+
+// watch watches the errors of a branch, or of a leaf that is an alternate tree.
+type watch struct {
+	detector  *drift.ADWIN
+	errors    moments
+	alternate *node // nil where there is none
+}
+
+func newWatch() *watch { return &watch{detector: drift.NewADWIN(drift.DefaultADWINConfig())} }
+
+// observe takes in an error and reports whether errors have become larger.
+func (w *watch) observe(e float64) bool {
+	if !(e <= maxLabel) { // of a model that has diverged
+		e = maxLabel
+	}
+	before := w.errors.mean
+	w.detector.Update(e)
+	w.errors.add(e, 1)
+	if !w.detector.DriftDetected() {
+		return false
+	}
+	if w.errors.mean < before {
+		w.errors = moments{}
+		return false
+	}
+	return true
+}
+
+// compare returns by how many standard errors the errors of a are larger than
+// those of b, and whether that can be told.
+func compare(a, b *moments) (z float64, ok bool) {
+	z = (a.mean - b.mean) / math.Sqrt(a.variance()/a.n+b.variance()/b.n)
+	return z, !math.IsNaN(z)
+}
+
+func (w *watch) append(b []byte) []byte { return w.errors.append(w.detector.Append(b)) }
+
+func decodeWatch(d *state.Decoder) *watch {
+	w := newWatch()
+	w.detector.Decode(d)
+	w.errors = decodeMoments(d)
+	return w
+}
