@@ -24,6 +24,7 @@ func All() online.Kinds {
 			"ResidualRegressor":        ensemble.ResidualKind,
 			"KNNRegressor":             neighbors.RegressorKind,
 			"LinearRegression":         linear.RegressionKind,
+			"BayesianLinearRegression": linear.BayesianRegressionKind,
 			"TargetTransformRegressor": compose.TargetTransformKind,
 		},
 	}

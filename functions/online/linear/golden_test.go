@@ -61,3 +61,12 @@ func parse(features []string, transformers, model string) (*online.Pipeline, err
 	}
 	return c.Models[0].New()
 }
+
+// TestBayesianRiver does the same for the Bayesian regression. River lets what
+// is forgotten wind up: a speed of 1e-5 tells so little of its weight that the
+// prior is all there is, and that is 5e8 times weaker at the end.
+func TestBayesianRiver(t *testing.T) {
+	river(t, "bayesian", 1e-9, "[]", "BayesianLinearRegression: {}")
+	river(t, "bayesian-scaled", 1e-9, "[StandardScaler]", "BayesianLinearRegression: {alpha: 0.1, beta: 0.01}")
+	river(t, "bayesian-smoothing", 1e-9, "[]", "BayesianLinearRegression: {smoothing: 0.999, max_windup: 1e10}")
+}

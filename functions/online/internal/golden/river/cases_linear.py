@@ -37,3 +37,18 @@ CASES = {
     "linear-huber": linear(optim.Momentum(0.01, rho=0.5), loss=loss.Huber(20.0), intercept_lr=0.1),
     "linear-quantile": linear(optim.Adam(0.3), loss=loss.Quantile(0.9), intercept_lr=1.0, l2=0.001),
 }
+
+
+def bayesian(scaled=False, **parameters):
+    def model():
+        m = linear_model.BayesianLinearRegression(**parameters)
+        return preprocessing.StandardScaler() | m if scaled else m
+
+    return predictions(model)
+
+
+CASES |= {
+    "bayesian": bayesian(),
+    "bayesian-scaled": bayesian(scaled=True, alpha=0.1, beta=0.01),
+    "bayesian-smoothing": bayesian(smoothing=0.999),
+}
