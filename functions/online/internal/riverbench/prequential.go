@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"text/tabwriter"
+
+	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/evaluate"
+	"tripcast.dev/functions/online/kinds"
+)
+
+//go:embed prequential.py
+var prequentialScript string
+
+// demo is the demo's catalogue, as River computes it: with River's alternate trees.
+//
+//go:embed demo.yaml
+var demo []byte
+
+// judged is what prequential.py prints of a model.
+type judged struct {
+	Name    string  `json:"name"`
+	Count   int     `json:"count"`
+	MAE     float64 `json:"mae"`
+	RMSE    float64 `json:"rmse"`
+	R2      float64 `json:"r2"`
+	Seconds float64 `json:"seconds"`
+}
+
+// prequential is the command of that name.
+func (b bench) prequential(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("prequential", flag.ContinueOnError)
+	flags.SetOutput(b.stderr)
+	samples := flags.String("samples", "", "recorded trips, as `go run ./local --samples FILE` writes them")
+	list := flags.String("models", "", "judge this catalogue as well, against the best of River's")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *samples == "" {
+		return errors.New("prequential wants --samples FILE")
+	}
+	ours, err := judge(ctx, *samples, demo)
+	if err != nil {
+		return fmt.Errorf("demo.yaml: %w", err)
+	}
+	var catalogue []evaluate.Result
+	if *list != "" {
+		text, err := os.ReadFile(*list)
+		if err != nil {
+			return err
+		}
+		if catalogue, err = judge(ctx, *samples, text); err != nil {
+			return fmt.Errorf("%s: %w", *list, err)
+		}
+	}
+	theirs, err := b.judgeTheirs(ctx, *samples)
+	if err != nil {
+		return err
+	}
+	best, err := b.printParity(ours, theirs)
+	if err != nil || len(catalogue) == 0 {
+		return err
+	}
+	return b.printCatalogue(catalogue, best)
+}
+
+// judge judges a catalogue of ours.
+func judge(ctx context.Context, file string, catalogue []byte) ([]evaluate.Result, error) {
+	c, err := online.ParseCatalogue(catalogue, kinds.All())
+	if err != nil {
+		return nil, err
+	}
+	models := make([]evaluate.Model, len(c.Models))
+	for i, spec := range c.Models {
+		pipeline, err := spec.New()
+		if err != nil {
+			return nil, err
+		}
+		models[i] = evaluate.Model{Name: spec.Name, Pipeline: pipeline}
+	}
+	samples, err := evaluate.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer samples.Close()
+	return evaluate.Progressive(ctx, samples.Features(), samples.Samples(ctx), models, evaluate.Options{})
+}
+
+// judgeTheirs runs prequential.py with both versions at once.
+func (b bench) judgeTheirs(ctx context.Context, samples string) (map[string]map[string]judged, error) {
+	versions := []string{demoRiver, newestRiver}
+	pythons := make([]string, len(versions))
+	for i, version := range versions {
+		var err error
+		if pythons[i], err = b.envs.python(ctx, version); err != nil {
+			return nil, err
+		}
+	}
+	found := make([]map[string]judged, len(versions))
+	errs := make([]error, len(versions))
+	var done sync.WaitGroup
+	for i, version := range versions {
+		done.Go(func() {
+			found[i] = map[string]judged{}
+			cmd := exec.CommandContext(ctx, pythons[i], "-c", prequentialScript, samples)
+			cmd.Env = append(os.Environ(), singleThread...)
+			err := jsonLines(cmd, b.stderr, func(line []byte) error {
+				var j judged
+				if err := json.Unmarshal(line, &j); err != nil {
+					return err
+				}
+				fmt.Fprintf(b.stderr, "River %s %s: MAE %s after %.0f s\n", version, j.Name, digits(j.MAE), j.Seconds)
+				found[i][j.Name] = j
+				return nil
+			})
+			if err != nil {
+				errs[i] = fmt.Errorf("prequential.py with River %s: %w", version, err)
+			}
+		})
+	}
+	done.Wait()
+	theirs := map[string]map[string]judged{}
+	for i, version := range versions {
+		theirs[version] = found[i]
+	}
+	return theirs, errors.Join(errs...)
+}
+
+// printParity prints River's models beside ours, and returns the lowest error of
+// River's.
+func (b bench) printParity(ours []evaluate.Result, theirs map[string]map[string]judged) (best float64, err error) {
+	best = math.Inf(1)
+	w := tabwriter.NewWriter(b.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join([]string{"model", "library", "trips", "MAE", "RMSE", "R2", "ours in MAE", "in RMSE"}, "\t"))
+	for _, r := range ours {
+		name := r.Name
+		for _, version := range []string{demoRiver, newestRiver} {
+			j, ok := theirs[version][r.Name]
+			if !ok {
+				continue
+			}
+			best = min(best, j.MAE)
+			fmt.Fprintf(w, "%s\tRiver %s\t%d\t%.8g\t%.8g\t%.6g\t%+.2g\t%+.2g\n", name, version, j.Count, j.MAE, j.RMSE, j.R2, r.MAE/j.MAE-1, r.RMSE/j.RMSE-1)
+			name = ""
+		}
+		fmt.Fprintf(w, "%s\ttripcast\t%d\t%.8g\t%.8g\t%.6g\t\t\n", name, r.Count, r.MAE, r.RMSE, r.R2)
+	}
+	return best, w.Flush()
+}
+
+// printCatalogue prints the models of a catalogue against the best of River's.
+func (b bench) printCatalogue(results []evaluate.Result, best float64) error {
+	w := tabwriter.NewWriter(b.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "\nmodel\tMAE\tRMSE\tRMSLE\tR2\tMAE against the best of River's, %.2f\n", best)
+	for _, r := range evaluate.Best(results) {
+		fmt.Fprintf(w, "%s\t%.6g\t%.6g\t%.4f\t%.4g\t%+.1f %%\n", r.Name, r.MAE, r.RMSE, r.RMSLE, r.R2, 100*(r.MAE/best-1))
+	}
+	return w.Flush()
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/internal/golden"
+	"tripcast.dev/functions/online/kinds"
+)
+
+func TestContenders(t *testing.T) {
+	stream := golden.Streams()[0]
+	for _, c := range contenders {
+		t.Run(c.name, func(t *testing.T) {
+			if !strings.Contains(benchScript, `"`+c.name+`"`) {
+				t.Error("bench.py does not know it")
+			}
+			fresh, err := c.fresh(stream.Features)
+			if _, unknown := errors.AsType[*online.SpecError](err); unknown {
+				t.Skip("it does not exist yet")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := fresh()
+			if err != nil {
+				t.Fatal(err)
+			}
+			nothing, err := s.encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			learn, predict := s.run(stream.Events[:3*block])
+			if learn <= 0 || predict < 0 || (predict == 0) != (s.predict == nil) {
+				t.Errorf("learn %v us, predict %v us", learn, predict)
+			}
+			if learned, err := s.encode(); err != nil || bytes.Equal(nothing, learned) {
+				t.Errorf("nothing was learned, error %v", err)
+			}
+		})
+	}
+}
+
+func TestUnknownKind(t *testing.T) {
+	_, err := timeOurs(t.Context(), contender{name: "x", model: "Oracle", events: 1}, golden.Streams()[0])
+	var unknown *online.SpecError
+	if !errors.As(err, &unknown) {
+		t.Errorf("error %v, want a *SpecError, for which the model is left out", err)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	if all, err := choose(""); err != nil || len(all) != len(contenders) {
+		t.Errorf("%d models, error %v", len(all), err)
+	}
+	two, err := choose("ADWIN,KNNRegressor")
+	if err != nil || len(two) != 2 || two[0].name != "ADWIN" || two[1].name != "KNNRegressor" {
+		t.Errorf("models %v, error %v", two, err)
+	}
+	if _, err := choose("ADWIN,Oracle"); err == nil || !strings.Contains(err.Error(), `"Oracle"`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestDemo(t *testing.T) {
+	c, err := online.ParseCatalogue(demo, kinds.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range c.Models {
+		if !strings.Contains(prequentialScript, `"`+m.Name+`"`) {
+			t.Errorf("prequential.py does not know %s", m.Name)
+		}
+	}
+	results, err := judge(t.Context(), "../../evaluate/testdata/samples.csv", demo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Count != 40 || r.Err != nil {
+			t.Errorf("%s: %+v", r.Name, r)
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	c := contender{name: "KNNRegressor", events: 5000, notes: map[string]string{newestRiver: "SWINN"}}
+	var table comparison
+	table.add(c, timing{LearnUS: 2, PredictUS: 3, StateBytes: 12345}, map[string]map[string]timing{
+		demoRiver:   {c.name: {LearnUS: 100, PredictUS: 900, StateBytes: 1234}},
+		newestRiver: {c.name: {LearnUS: 0.5, PredictUS: 0.75, StateBytes: 123450}},
+	})
+	table.add(contender{name: "New", events: 10}, timing{LearnUS: 1}, nil)
+	table.notes = []string{"one", "two"}
+	const want = `| model | events | library | learn us | predict us | learn+predict /s | state bytes | ours is | our state is |
+| --- | ---: | --- | ---: | ---: | ---: | ---: | --- | --- |
+| KNNRegressor | 5000 | River 0.13.0 | 100 | 900 | 1,000 | 1,234 | 200x faster | 10.0x larger |
+|  |  | River 0.26.1 (SWINN) | 0.500 | 0.750 | 800,000 | 123,450 | 4.00x slower | 10.0x smaller |
+|  |  | tripcast | 2.00 | 3.00 | 200,000 | 12,345 |  |  |
+| New | 10 | tripcast | 1.00 | - | 1,000,000 | 0 |  |  |
+
+one
+
+two
+`
+	if got := table.markdown(); got != want {
+		t.Errorf("the table is\n%s, want\n%s", got, want)
+	}
+	var text bytes.Buffer
+	if err := table.print(&text); err != nil || !strings.Contains(text.String(), "KNNRegressor  5000    River 0.13.0") {
+		t.Errorf("error %v, printed\n%s", err, &text)
+	}
+}
+
+func TestDigits(t *testing.T) {
+	for v, want := range map[float64]string{0: "-", 0.0123: "0.012", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 1234: "1,234", 1234567: "1,234,567"} {
+		if got := digits(v); got != want {
+			t.Errorf("%v is written %s, want %s", v, got, want)
+		}
+	}
+}
+
+// The first letter of the CSV is that of its header: bench.py reads it by name.
+func TestWriteEvents(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "events.csv")
+	if err := writeEvents(name, golden.Streams()[0]); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(data), "\n")
+	if len(lines) != golden.Events+2 || lines[0] != "passenger_count,is_weekend,l1_distance,avg_speed_by_hour,hour_cos,hour_sin,y" ||
+		!strings.HasPrefix(lines[1], "3,0,0.15353535925509035,") || !strings.HasSuffix(lines[1], ",1899.5966819118603") {
+		t.Errorf("%d lines, of which the first are %q", len(lines), lines[:2])
+	}
+}
+
+func TestFamilies(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("there is no python3")
+	}
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"a": "CASES = {}", "b": "import river.forest\nRIVER = '0.13.0'", "c": "RIVER = {'x': '0.13.0'}", "d": "RIVER = dict(x='0.13.0')",
+	} {
+		if err := os.WriteFile(filepath.Join(folder, "cases_"+name+".py"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for version, want := range map[string]string{demoRiver: "b c d", newestRiver: "a c d"} {
+		out, err := exec.Command(python, "-c", familiesScript, folder, version).CombinedOutput()
+		if got := strings.Join(strings.Fields(string(out)), " "); err != nil || got != want {
+			t.Errorf("families of %s: %q, want %q (%v)", version, got, want, err)
+		}
+	}
+	if out, err := exec.Command(python, "-c", familiesScript, folder, newestRiver, "e").CombinedOutput(); err == nil || !strings.Contains(string(out), "no family e: a, b, c, d") {
+		t.Errorf("an unknown family: %q, error %v", out, err)
+	}
+}
+
+func TestCommands(t *testing.T) {
+	for want, args := range map[string][]string{
+		`"nothing" is not a command`:            {"nothing"},
+		"venv wants a version":                  {"venv"},
+		"there is no recipe for River 9":        {"venv", "9"},
+		"prequential wants --samples":           {"prequential"},
+		`--only: there is no model "Oracle"`:    {"--only", "Oracle"},
+		"flag provided but not defined: -speed": {"bench", "--speed"},
+	} {
+		var out bytes.Buffer
+		if err := run(t.Context(), args, &out, &out); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", args, err, want)
+		}
+	}
+}
