@@ -1,8 +1,6 @@
 package tree
 
 import (
-	"math"
-
 	"tripcast.dev/functions/online/drift"
 	"tripcast.dev/functions/online/state"
 )
@@ -35,13 +33,6 @@ func (w *watch) observe(e float64) bool {
 		return false
 	}
 	return true
-}
-
-// compare returns by how many standard errors the errors of a are larger than
-// those of b, and whether that can be told.
-func compare(a, b *moments) (z float64, ok bool) {
-	z = (a.mean - b.mean) / math.Sqrt(a.variance()/a.n+b.variance()/b.n)
-	return z, !math.IsNaN(z)
 }
 
 func (w *watch) append(b []byte) []byte { return w.errors.append(w.detector.Append(b)) }

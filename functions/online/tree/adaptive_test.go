@@ -1,0 +1,49 @@
+package tree_test
+
+import (
+	"fmt"
+	"testing"
+
+	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/internal/golden"
+	"tripcast.dev/functions/online/onlinetest"
+	"tripcast.dev/functions/online/tree"
+)
+
+func TestAdaptiveConforms(t *testing.T) {
+	for _, compat := range []bool{false, true} {
+		t.Run(fmt.Sprintf("compat %t", compat), func(t *testing.T) {
+			onlinetest.Regressor(t, onlinetest.Options{MaxStateBytes: 1 << 20}, func(width int) online.Regressor {
+				c := tree.DefaultAdaptiveConfig()
+				c.Compat = compat
+				return tree.NewAdaptiveRegressor(width, c)
+			})
+		})
+	}
+}
+
+func TestAdaptiveLikeRiver(t *testing.T) {
+	demo, fixed, plain := tree.DefaultAdaptiveConfig(), tree.DefaultAdaptiveConfig(), tree.DefaultAdaptiveConfig()
+	demo.MaxDepth, demo.Seed, demo.Compat = 20, 1, true
+	fixed.Seed = 1
+	plain.BootstrapSampling, plain.Compat = false, true
+	for name, config := range map[string]tree.AdaptiveConfig{
+		"hat-demo":        demo,
+		"hat-fixed":       fixed,
+		"hat-nobootstrap": plain,
+	} {
+		likeRiver(t, name, func(width int) walker { return tree.NewAdaptiveRegressor(width, config) },
+			func(t *testing.T, s golden.Stream, model walker) {
+				c := model.(*tree.AdaptiveRegressor).Counts()
+				lines := golden.Lines(t, name, s)
+				want := lines[len(lines)-2]
+				if got := fmt.Sprintf("alternates %d switched %d pruned %d", c.Alternates, c.Switched, c.Pruned); got != want {
+					t.Errorf("%s, River's %s", got, want)
+				}
+				if !config.Compat && c.Unchecked > 0 || config.Compat && c.Unchecked == 0 {
+					t.Errorf("%d alternate trees took a place without a test", c.Unchecked)
+				}
+				t.Logf("%+v", c)
+			})
+	}
+}
