@@ -9,6 +9,7 @@ import (
 	"tripcast.dev/functions/online/linear"
 	"tripcast.dev/functions/online/neighbors"
 	"tripcast.dev/functions/online/preprocess"
+	"tripcast.dev/functions/online/tree"
 )
 
 // All returns them under River's names. The maps are the caller's: add your own.
@@ -19,13 +20,15 @@ func All() online.Kinds {
 			"StandardScaler": preprocess.StandardScalerKind,
 		},
 		Regressors: map[string]func(*online.Params) online.Regressor{
-			"BaggingRegressor":         ensemble.BaggingKind,
-			"HedgeRegressor":           ensemble.HedgeKind,
-			"ResidualRegressor":        ensemble.ResidualKind,
-			"KNNRegressor":             neighbors.RegressorKind,
-			"LinearRegression":         linear.RegressionKind,
-			"BayesianLinearRegression": linear.BayesianRegressionKind,
-			"TargetTransformRegressor": compose.TargetTransformKind,
+			"BaggingRegressor":               ensemble.BaggingKind,
+			"HedgeRegressor":                 ensemble.HedgeKind,
+			"ResidualRegressor":              ensemble.ResidualKind,
+			"HoeffdingTreeRegressor":         tree.HoeffdingRegressorKind,
+			"HoeffdingAdaptiveTreeRegressor": tree.AdaptiveRegressorKind,
+			"KNNRegressor":                   neighbors.RegressorKind,
+			"LinearRegression":               linear.RegressionKind,
+			"BayesianLinearRegression":       linear.BayesianRegressionKind,
+			"TargetTransformRegressor":       compose.TargetTransformKind,
 		},
 	}
 }
