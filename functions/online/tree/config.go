@@ -79,8 +79,11 @@ func (c Config) bounded() Config {
 }
 
 // ReadConfig reads the parameters of a tree from a catalogue.
-func ReadConfig(p *online.Params) Config {
-	c := DefaultConfig()
+func ReadConfig(p *online.Params) Config { return ReadConfigFrom(p, DefaultConfig()) }
+
+// ReadConfigFrom reads them where those that are not given are c's: the trees of
+// a forest have other defaults.
+func ReadConfigFrom(p *online.Params, c Config) Config {
 	above, least, most := online.Above, online.AtLeast, online.AtMost
 	c.GracePeriod = p.Int("grace_period", c.GracePeriod, least(1), most(1e9))
 	c.MaxDepth = p.Int("max_depth", c.MaxDepth, least(1), most(deepest))
