@@ -1,0 +1,107 @@
+package forest
+
+import (
+	"math"
+
+	"tripcast.dev/functions/online/internal/mt19937"
+	"tripcast.dev/functions/online/state"
+)
+
+const (
+	arfKind   = "AdaptiveRandomForestRegressor"
+	arfFormat = 1
+)
+
+// maxSquares is above the sum of the squares of all errors that can come.
+const maxSquares = maxMiss * maxMiss * (1 << 60)
+
+// AppendBinary appends the trees, what is known of them, and the generators.
+func (f *ARFRegressor) AppendBinary(b []byte) ([]byte, error) {
+	b = state.AppendHeader(b, arfKind, arfFormat)
+	b = state.AppendUint(b, uint64(f.width))
+	b = state.AppendUint(b, uint64(len(f.members)))
+	for _, random := range generators(f.members) {
+		b = random.Append(b)
+	}
+	for i := range f.members {
+		b = f.members[i].append(b)
+	}
+	return b, nil
+}
+
+// UnmarshalBinary reads what a forest of the same width and parameters has written.
+func (f *ARFRegressor) UnmarshalBinary(data []byte) error {
+	d, _ := state.NewDecoder(data, arfKind, arfFormat)
+	d.Width(f.width)
+	if n := d.Uint(); n != uint64(len(f.members)) {
+		d.Fail("has %d trees, want %d", n, len(f.members))
+	}
+	members := f.newMembers()
+	for _, random := range generators(members) {
+		random.Decode(d)
+	}
+	for i := range members {
+		f.decode(&members[i], d)
+	}
+	if err := d.Close(); err != nil {
+		return err
+	}
+	f.members = members
+	return nil
+}
+
+// generators returns the generator of every tree, or the one that all share.
+func generators(members []arfMember) []*mt19937.Rand {
+	var found []*mt19937.Rand
+	for i := range members {
+		if random := members[i].random; i == 0 || random != found[0] {
+			found = append(found, random)
+		}
+	}
+	return found
+}
+
+func (m *arfMember) append(b []byte) []byte {
+	b = state.AppendUint(b, uint64(m.warnings))
+	b = state.AppendUint(b, uint64(m.drifts))
+	b = m.squared.append(b)
+	b = m.deviations.errors.append(b)
+	b = state.AppendFloat(b, m.deviations.squared)
+	b = m.alarm.Append(m.warning.Append(b))
+	b = m.tree.Append(b)
+	b = state.AppendBool(b, m.background != nil)
+	if m.background != nil {
+		b = m.background.Append(b)
+	}
+	return b
+}
+
+func (f *ARFRegressor) decode(m *arfMember, d *state.Decoder) {
+	m.warnings = int(d.UintUpTo(math.MaxInt))
+	m.drifts = int(d.UintUpTo(math.MaxInt))
+	m.squared = decodeAverage(d, maxMiss*maxMiss)
+	m.deviations = deviations{decodeAverage(d, maxMiss), d.Float()}
+	if s := m.deviations.squared; !(s >= 0 && s <= maxSquares) {
+		d.Fail("holds %v as a sum of squares", s)
+	}
+	m.warning.Decode(d)
+	m.alarm.Decode(d)
+	m.tree.Decode(d)
+	if d.Bool() {
+		m.background = f.newTree(m)
+		m.background.Decode(d)
+	}
+}
+
+func (a *average) append(b []byte) []byte {
+	return state.AppendFloat(state.AppendUint(b, a.n), a.mean)
+}
+
+// decodeAverage reads an average of values that are at most limit.
+func decodeAverage(d *state.Decoder, limit float64) average {
+	a := average{n: d.UintUpTo(1 << 53), mean: d.Float()}
+	if math.Abs(a.mean) > limit {
+		d.Fail("holds the mean %v", a.mean)
+	}
+	return a
+}
