@@ -6,6 +6,7 @@ import (
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/compose"
 	"tripcast.dev/functions/online/ensemble"
+	"tripcast.dev/functions/online/forest"
 	"tripcast.dev/functions/online/linear"
 	"tripcast.dev/functions/online/neighbors"
 	"tripcast.dev/functions/online/preprocess"
@@ -20,6 +21,7 @@ func All() online.Kinds {
 			"StandardScaler": preprocess.StandardScalerKind,
 		},
 		Regressors: map[string]func(*online.Params) online.Regressor{
+			"AdaptiveRandomForestRegressor":  forest.ARFRegressorKind,
 			"BaggingRegressor":               ensemble.BaggingKind,
 			"HedgeRegressor":                 ensemble.HedgeKind,
 			"ResidualRegressor":              ensemble.ResidualKind,
