@@ -1,3 +1,4 @@
+// Package forest holds forests of trees that learn online, as river.forest does.
 package forest
 
 import (
