@@ -17,8 +17,12 @@ import (
 func All() online.Kinds {
 	return online.Kinds{
 		Transformers: map[string]func(*online.Params) online.Transformer{
-			"Select":         compose.SelectKind,
-			"StandardScaler": preprocess.StandardScalerKind,
+			"Select":              compose.SelectKind,
+			"StandardScaler":      preprocess.StandardScalerKind,
+			"FixedScaler":         preprocess.FixedScalerKind,
+			"FunctionTransformer": preprocess.FunctionTransformerKind,
+			"Harmonics":           preprocess.HarmonicsKind,
+			"PolynomialExtender":  preprocess.PolynomialExtenderKind,
 		},
 		Regressors: map[string]func(*online.Params) online.Regressor{
 			"AdaptiveRandomForestRegressor":  forest.ARFRegressorKind,

@@ -13,7 +13,7 @@ import (
 )
 
 func TestStandardScalerConforms(t *testing.T) {
-	onlinetest.Transformer(t, onlinetest.Options{MaxStateBytes: 256}, func(width int) online.Transformer {
+	onlinetest.Transformer(t, onlinetest.Options{MaxStateBytes: 256, Fixture: "testdata/migrations/StandardScaler"}, func(width int) online.Transformer {
 		return preprocess.NewStandardScaler(width)
 	})
 }
