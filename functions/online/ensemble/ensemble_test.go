@@ -15,20 +15,21 @@ import (
 	"tripcast.dev/functions/online/onlinetest"
 	"tripcast.dev/functions/online/preprocess"
 	"tripcast.dev/functions/online/state"
+	"tripcast.dev/functions/online/tree"
 )
 
-// scaled is a linear regression of this learning rate behind a scaler.
-func scaled(width int, lr float64) online.Regressor {
-	names := make([]string, width)
+// behindScaler is a model behind a scaler.
+func behindScaler(model online.Regressor) online.Regressor {
+	names := make([]string, model.Width())
 	for i := range names {
 		names[i] = fmt.Sprint("x", i)
 	}
-	p, err := online.NewPipeline(names, []online.Transformer{preprocess.NewStandardScaler(width)}, unscaled(width, lr))
-	if err != nil {
-		panic(err)
-	}
-	return p
+	scaler := preprocess.NewStandardScaler(len(names))
+	return must(online.NewPipeline(names, []online.Transformer{scaler}, model))
 }
+
+// scaled is a linear regression of this learning rate behind a scaler.
+func scaled(width int, lr float64) online.Regressor { return behindScaler(unscaled(width, lr)) }
 
 func unscaled(width int, lr float64) online.Regressor {
 	c := linear.DefaultConfig()
@@ -79,16 +80,26 @@ func TestConformance(t *testing.T) {
 }
 
 func TestRiver(t *testing.T) {
-	golden.Run(t, "bagging_linear", 1e-12, 1e-3, func(s golden.Stream) func(golden.Event) float64 {
-		b := ensemble.NewBagging(ensemble.BaggingConfig{NModels: 10, Seed: 42}, func(uint64) online.Regressor {
-			return scaled(len(s.Features), .01)
-		})
-		return func(e golden.Event) float64 {
-			y := b.Predict(e.X)
-			b.Learn(e.X, e.Y)
-			return y
-		}
-	}, nil)
+	for _, tt := range []struct {
+		golden    string
+		models    int
+		tolerance float64
+		member    func(width int) online.Regressor
+	}{
+		{"bagging_linear", 10, 1e-12, func(width int) online.Regressor { return linear.NewRegression(width, linear.DefaultConfig()) }},
+		{"bagging_tree", 3, 1e-9, func(width int) online.Regressor { return tree.NewHoeffdingRegressor(width, tree.DefaultConfig()) }},
+	} {
+		golden.Run(t, tt.golden, tt.tolerance, 1e-3, func(s golden.Stream) func(golden.Event) float64 {
+			b := ensemble.NewBagging(ensemble.BaggingConfig{NModels: tt.models, Seed: 42}, func(uint64) online.Regressor {
+				return behindScaler(tt.member(len(s.Features)))
+			})
+			return func(e golden.Event) float64 {
+				y := b.Predict(e.X)
+				b.Learn(e.X, e.Y)
+				return y
+			}
+		}, nil)
+	}
 }
 
 // said predicts what a test says, and remembers what it was taught.
