@@ -26,6 +26,7 @@ func All() online.Kinds {
 		},
 		Regressors: map[string]func(*online.Params) online.Regressor{
 			"AdaptiveRandomForestRegressor":  forest.ARFRegressorKind,
+			"AMFRegressor":                   forest.AMFRegressorKind,
 			"BaggingRegressor":               ensemble.BaggingKind,
 			"HedgeRegressor":                 ensemble.HedgeKind,
 			"ResidualRegressor":              ensemble.ResidualKind,
