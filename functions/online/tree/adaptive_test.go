@@ -13,9 +13,15 @@ import (
 func TestAdaptiveConforms(t *testing.T) {
 	for _, compat := range []bool{false, true} {
 		t.Run(fmt.Sprintf("compat %t", compat), func(t *testing.T) {
-			onlinetest.Regressor(t, onlinetest.Options{MaxStateBytes: 1 << 20}, func(width int) online.Regressor {
+			fixture := "testdata/migrations/HoeffdingAdaptiveTreeRegressor"
+			if compat {
+				fixture += "-compat"
+			}
+			opts := onlinetest.Options{MaxStateBytes: 1 << 20, Fixture: fixture}
+			onlinetest.Regressor(t, opts, func(width int) online.Regressor {
 				c := tree.DefaultAdaptiveConfig()
 				c.Compat = compat
+				c.GracePeriod, c.DriftWindowThreshold = 50, 50
 				return tree.NewAdaptiveRegressor(width, c)
 			})
 		})

@@ -44,8 +44,8 @@ func TestMaxKeys(t *testing.T) {
 	for range 20_000 {
 		m.Learn([]float64{r.Float64()}, 0)
 	}
-	if n := len(encoded(t, m)); n < 100*16 || n > 100*30 {
-		t.Errorf("%d bytes of state, want 16 to 30 for each of 100 values", n)
+	if n := len(encoded(t, m)); n < 100*10 || n > 100*30 {
+		t.Errorf("%d bytes of state, want 10 to 30 for each of 100 values", n)
 	}
 	// Where it can, the values that are kept are enough to split by.
 	for range 20_000 {

@@ -116,39 +116,52 @@ func (g *growth) decodeSplitters(d *state.Decoder, l *leaf) {
 		d.Fail("holds %d splitters of %d features", splitters, g.width)
 	}
 	for i := 0; i < splitters && d.Err() == nil; i++ {
-		feature := g.decodeFeature(d)
-		s := l.splitter(int(feature), i, splitters)
+		feature := int(d.UintUpTo(2*uint64(g.width) - 1))
+		sums := feature >= g.width
+		if sums {
+			feature -= g.width
+		}
+		s := l.splitter(feature, i, splitters)
 		if len(l.splitters) != i+1 {
 			d.Fail("holds two splitters of feature %d", feature)
+			return
 		}
-		// A node of an ebst takes a byte or more of head, one of key, eight of mean.
-		keys := d.Len(10)
-		if keys > g.config.MaxKeys {
-			d.Fail("holds %d values of a feature, %d are the most", keys, g.config.MaxKeys)
-		}
-		if keys > 0 && d.Err() == nil {
-			s.nodes = make([]ebstNode, 0, keys)
-			g.decodeEBST(d, s, math.Inf(-1), math.Inf(1))
-			if len(s.nodes) != keys {
-				d.Fail("claims %d values of a feature and holds %d", keys, len(s.nodes))
-			}
-			g.keys += keys
-		}
+		g.decodeEBST(d, s, sums)
 	}
 }
 
-// decodeEBST reads a node and those below it, whose values are to lie between
-// above and below, and returns where it is.
-func (g *growth) decodeEBST(d *state.Decoder, s *ebst, above, below float64) uint32 {
+func (g *growth) decodeEBST(d *state.Decoder, s *ebst, sums bool) {
+	keys := d.Len(3) // head, key and sum take a byte each or more
+	if keys > g.config.MaxKeys {
+		d.Fail("holds %d values of a feature, %d are the most", keys, g.config.MaxKeys)
+	}
+	if keys == 0 || d.Err() != nil {
+		return
+	}
+	s.nodes = make([]ebstNode, 0, keys)
+	g.decodeEBSTNode(d, s, math.Inf(-1), math.Inf(1), sums)
+	if len(s.nodes) != keys {
+		d.Fail("claims %d values of a feature and holds %d", keys, len(s.nodes))
+	}
+	g.keys += keys
+}
+
+// decodeEBSTNode reads a node and those below it, whose values are to lie
+// between above and below, and returns where it is.
+func (g *growth) decodeEBSTNode(d *state.Decoder, s *ebst, above, below float64, sums bool) uint32 {
 	head := d.Uint()
 	n := ebstNode{key: g.decodeKey(d)}
-	n.labels.n = float64(head >> ebstFlags)
-	n.labels.mean = within(d, -maxMean, maxMean)
-	if head&hasDeviation != 0 {
-		n.labels.s = within(d, -maxSquare, maxSquare)
+	weight := float64(head >> flagBits(sums))
+	if sums && head&hasSums != 0 {
+		n.labels = decodeSums(d, weight, head&hasDeviation != 0)
+	} else {
+		n.labels = moments{n: weight, mean: within(d, -maxMean, maxMean)}
+		if head&hasDeviation != 0 {
+			n.labels.s = within(d, -maxSquare, maxSquare)
+		}
 	}
-	if !(n.key > above && n.key < below) || !(n.labels.n >= 1 && n.labels.n <= maxWeight) {
-		d.Fail("holds the value %v between %v and %v with the weight %v", n.key, above, below, n.labels.n)
+	if !(n.key > above && n.key < below) || !(weight >= 1 && weight <= maxWeight) {
+		d.Fail("holds the value %v between %v and %v with the weight %v", n.key, above, below, weight)
 	}
 	if len(s.nodes) == cap(s.nodes) {
 		d.Fail("holds more values of a feature than it claims")
@@ -159,10 +172,10 @@ func (g *growth) decodeEBST(d *state.Decoder, s *ebst, above, below float64) uin
 	at := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, n)
 	if head&hasLeft != 0 {
-		s.nodes[at].left = g.decodeEBST(d, s, above, n.key)
+		s.nodes[at].left = g.decodeEBSTNode(d, s, above, n.key, sums)
 	}
 	if head&hasRight != 0 {
-		s.nodes[at].right = g.decodeEBST(d, s, n.key, below)
+		s.nodes[at].right = g.decodeEBSTNode(d, s, n.key, below, sums)
 	}
 	return at
 }
@@ -176,7 +189,7 @@ func (g *growth) decodeKey(d *state.Decoder) float64 {
 		return d.Float()
 	}
 	units--
-	return float64(int64(units>>1)^-int64(units&1)) / g.digits.scale
+	return float64(unzigzag(units)) / g.digits.scale
 }
 
 func decodeMoments(d *state.Decoder) moments {

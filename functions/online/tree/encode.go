@@ -15,13 +15,22 @@ const (
 	allFlags = 1<<iota - 1
 )
 
-// Each node of an ebst begins with its weight and, in the lowest bits, flags.
+// Each node of an ebst begins with its weight and, in the lowest bits, flags:
+// three of them, or four in an ebst most of whose nodes hold sums. The feature
+// of such a one is written with the width added to it.
 const (
 	hasLeft = 1 << iota
 	hasRight
 	hasDeviation // s is not 0
-	ebstFlags    = iota
+	hasSums      // instead of mean and s
 )
+
+func flagBits(sums bool) int {
+	if sums {
+		return 4
+	}
+	return 3
+}
 
 func (g *growth) encode(b []byte) []byte {
 	b = state.AppendUint(b, uint64(g.width))
@@ -81,19 +90,34 @@ func (g *growth) encodeLeaf(b []byte, l *leaf) []byte {
 	}
 	b = state.AppendUint(b, uint64(len(l.splitters)))
 	for i := range l.splitters {
-		s := &l.splitters[i]
-		b = state.AppendUint(b, uint64(s.feature))
-		b = state.AppendUint(b, uint64(len(s.nodes)))
-		if len(s.nodes) > 0 {
-			b = g.encodeEBST(b, s.nodes, 0)
-		}
+		b = g.encodeEBST(b, &l.splitters[i])
 	}
 	return b
 }
 
-func (g *growth) encodeEBST(b []byte, nodes []ebstNode, at uint32) []byte {
+func (g *growth) encodeEBST(b []byte, s *ebst) []byte {
+	withSums := 0
+	for i := range s.nodes {
+		if _, ok := s.nodes[i].labels.sums(); ok {
+			withSums++
+		}
+	}
+	sums := withSums*2 > len(s.nodes)
+	feature := uint64(s.feature)
+	if sums {
+		feature += uint64(g.width)
+	}
+	b = state.AppendUint(b, feature)
+	b = state.AppendUint(b, uint64(len(s.nodes)))
+	if len(s.nodes) > 0 {
+		b = g.encodeEBSTNode(b, s.nodes, 0, sums)
+	}
+	return b
+}
+
+func (g *growth) encodeEBSTNode(b []byte, nodes []ebstNode, at uint32, sums bool) []byte {
 	n := &nodes[at]
-	head := uint64(n.labels.n) << ebstFlags
+	head := uint64(n.labels.n) << flagBits(sums)
 	if n.left != 0 {
 		head |= hasLeft
 	}
@@ -103,17 +127,24 @@ func (g *growth) encodeEBST(b []byte, nodes []ebstNode, at uint32) []byte {
 	if n.labels.s != 0 {
 		head |= hasDeviation
 	}
-	b = state.AppendUint(b, head)
-	b = g.appendKey(b, n.key)
-	b = state.AppendFloat(b, n.labels.mean)
-	if n.labels.s != 0 {
-		b = state.AppendFloat(b, n.labels.s)
+	packed, ok := n.labels.sums()
+	if ok = ok && sums; ok {
+		head |= hasSums
+	}
+	b = g.appendKey(state.AppendUint(b, head), n.key)
+	switch {
+	case ok:
+		b = packed.append(b, n.labels.n)
+	case n.labels.s != 0:
+		b = state.AppendFloat(state.AppendFloat(b, n.labels.mean), n.labels.s)
+	default:
+		b = state.AppendFloat(b, n.labels.mean)
 	}
 	if n.left != 0 {
-		b = g.encodeEBST(b, nodes, n.left)
+		b = g.encodeEBSTNode(b, nodes, n.left, sums)
 	}
 	if n.right != 0 {
-		b = g.encodeEBST(b, nodes, n.right)
+		b = g.encodeEBSTNode(b, nodes, n.right, sums)
 	}
 	return b
 }
@@ -129,7 +160,7 @@ func (g *growth) appendKey(b []byte, key float64) []byte {
 	if !exact {
 		return state.AppendFloat(state.AppendUint(b, 0), key)
 	}
-	return state.AppendUint(b, uint64(units<<1^units>>63)+1)
+	return state.AppendUint(b, zigzag(units)+1)
 }
 
 func (m *moments) append(b []byte) []byte {

@@ -15,10 +15,27 @@ import (
 )
 
 func TestHoeffdingConforms(t *testing.T) {
-	onlinetest.Regressor(t, onlinetest.Options{MaxStateBytes: 1 << 20}, func(width int) online.Regressor {
-		return tree.NewHoeffdingRegressor(width, tree.DefaultConfig())
-	})
+	exact := tree.DefaultConfig()
+	exact.Splitter, exact.LeafPrediction, exact.GracePeriod, exact.MaxDepth = tree.EBST, tree.Mean, 50, 3
+	variants := map[string]func(width int) online.Regressor{
+		"":       func(width int) online.Regressor { return tree.NewHoeffdingRegressor(width, tree.DefaultConfig()) },
+		"-exact": func(width int) online.Regressor { return tree.NewHoeffdingRegressor(width, exact) },
+		"-whole": func(width int) online.Regressor {
+			return whole{tree.NewHoeffdingRegressor(width, tree.DefaultConfig())}
+		},
+	}
+	for name, fresh := range variants {
+		t.Run("variant"+name, func(t *testing.T) {
+			opts := onlinetest.Options{MaxStateBytes: 1 << 20, Fixture: "testdata/migrations/HoeffdingTreeRegressor" + name}
+			onlinetest.Regressor(t, opts, fresh)
+		})
+	}
 }
+
+// whole is a tree that learns whole labels, which its state holds otherwise.
+type whole struct{ *tree.HoeffdingRegressor }
+
+func (w whole) Learn(x []float64, y float64) { w.HoeffdingRegressor.Learn(x, math.Round(y)) }
 
 type walker interface {
 	online.Regressor
