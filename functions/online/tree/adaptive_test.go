@@ -22,6 +22,7 @@ func TestAdaptiveConforms(t *testing.T) {
 				c := tree.DefaultAdaptiveConfig()
 				c.Compat = compat
 				c.GracePeriod, c.DriftWindowThreshold = 50, 50
+				c.MaxLeaves, c.MaxKeys = 128, 256
 				return tree.NewAdaptiveRegressor(width, c)
 			})
 		})

@@ -15,13 +15,15 @@ import (
 )
 
 func TestHoeffdingConforms(t *testing.T) {
-	exact := tree.DefaultConfig()
+	config := tree.DefaultConfig()
+	config.MaxLeaves, config.MaxKeys = 128, 256 // 50,000 values of 20 bytes at most
+	exact := config
 	exact.Splitter, exact.LeafPrediction, exact.GracePeriod, exact.MaxDepth = tree.EBST, tree.Mean, 50, 3
 	variants := map[string]func(width int) online.Regressor{
-		"":       func(width int) online.Regressor { return tree.NewHoeffdingRegressor(width, tree.DefaultConfig()) },
+		"":       func(width int) online.Regressor { return tree.NewHoeffdingRegressor(width, config) },
 		"-exact": func(width int) online.Regressor { return tree.NewHoeffdingRegressor(width, exact) },
 		"-whole": func(width int) online.Regressor {
-			return whole{tree.NewHoeffdingRegressor(width, tree.DefaultConfig())}
+			return whole{tree.NewHoeffdingRegressor(width, config)}
 		},
 	}
 	for name, fresh := range variants {
