@@ -145,12 +145,13 @@ func (t *AdaptiveRegressor) Learn(x []float64, y float64) {
 // into, which is where it hangs but for what Compat does.
 func (t *AdaptiveRegressor) learnAt(slot **node, n *node, x []float64, y float64, nested int) {
 	e := math.Abs(y - n.end(x).predict(x, t.growth.config.LeafPrediction))
-	t.learn(slot, n, x, y, e, nested)
+	t.learn(slot, n, x, y, e, nested, nested > 0)
 }
 
 // learn makes a node learn an event, with the error of the leaf where it ends.
 // What is learned on the way cannot change that leaf before it is reached.
-func (t *AdaptiveRegressor) learn(slot **node, n *node, x []float64, y, e float64, nested int) {
+// alternate is set for the root of an alternate tree.
+func (t *AdaptiveRegressor) learn(slot **node, n *node, x []float64, y, e float64, nested int, alternate bool) {
 	if n.leaf != nil {
 		t.learnLeaf(slot, n, x, y, e)
 		return
@@ -158,7 +159,7 @@ func (t *AdaptiveRegressor) learn(slot **node, n *node, x []float64, y, e float6
 	w := n.watch
 	switch worse := w.observe(e); {
 	case w.alternate != nil:
-		t.decide(slot, n)
+		t.decide(slot, n, alternate)
 	case worse && t.leaves < t.growth.config.MaxLeaves && nested < maxNested:
 		w.errors = moments{}
 		w.alternate = t.newLeaf(n.depth, moments{}, nil)
@@ -166,14 +167,14 @@ func (t *AdaptiveRegressor) learn(slot **node, n *node, x []float64, y, e float6
 		t.counts.Alternates++
 	}
 	if w.alternate != nil {
-		alternate := &w.alternate
+		grows := &w.alternate
 		if t.config.Compat {
-			alternate = slot
+			grows = slot
 		}
-		t.learnAt(alternate, w.alternate, x, y, nested+1)
+		t.learnAt(grows, w.alternate, x, y, nested+1)
 	}
 	child, _ := n.next(x)
-	t.learn(child, *child, x, y, e, nested)
+	t.learn(child, *child, x, y, e, nested, false)
 	n.recount()
 }
 
@@ -203,8 +204,9 @@ func (t *AdaptiveRegressor) learnLeaf(slot **node, n *node, x []float64, y, e fl
 }
 
 // decide compares a branch with its alternate tree, by a two-sided z-test of
-// their errors, and keeps the better one if there is one.
-func (t *AdaptiveRegressor) decide(slot **node, n *node) {
+// their errors, and keeps the better one if there is one. within is set where
+// the branch is itself the root of an alternate tree.
+func (t *AdaptiveRegressor) decide(slot **node, n *node, within bool) {
 	alternate, main := n.watch.alternate, &n.watch.errors
 	other := &alternate.watch.errors
 	least := float64(t.config.DriftWindowThreshold)
@@ -224,7 +226,7 @@ func (t *AdaptiveRegressor) decide(slot **node, n *node) {
 	if !t.config.Compat || slot != &t.root {
 		n.watch.alternate = nil // River's goes on to learn this event where it was the root's
 	}
-	if alternate.leaf != nil {
+	if alternate.leaf != nil && !within {
 		alternate.watch = nil // nothing will ask it again
 	}
 }
