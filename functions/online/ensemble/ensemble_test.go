@@ -48,7 +48,7 @@ func hedge(width int, config ensemble.HedgeConfig) online.Regressor {
 }
 
 func residual(width int) online.Regressor {
-	return must(ensemble.NewResidual(scaled(width, .01), bagging(width), scaled(width, .01)))
+	return must(ensemble.NewResidual(100, scaled(width, .01), bagging(width), scaled(width, .01)))
 }
 
 func must[T any](v T, err error) T {
@@ -139,7 +139,7 @@ func TestBaggingLearnsAsOftenAsABootstrapHolds(t *testing.T) {
 
 func TestResidualChain(t *testing.T) {
 	a, b, c := &said{y: 60}, &said{y: math.NaN()}, &said{y: 30}
-	r := must(ensemble.NewResidual(a, b, c))
+	r := must(ensemble.NewResidual(0, a, b, c))
 	r.Learn(nil, 100)
 	for name, tt := range map[string]struct {
 		m    *said
@@ -154,11 +154,29 @@ func TestResidualChain(t *testing.T) {
 	}
 }
 
+func TestResidualWarmUp(t *testing.T) {
+	a, b, c := &said{y: 60}, &said{y: 10}, &said{y: 1}
+	r := must(ensemble.NewResidual(3, a, b, c))
+	for i, want := range []float64{60, 60, 60, 70, 70, 70, 71, 71} {
+		if got := r.Predict(nil); got != want {
+			t.Errorf("after %d events it predicts %v, want %v", i, got, want)
+		}
+		r.Learn(nil, math.NaN()) // is no event
+		r.Learn(nil, 100)
+	}
+	if len(a.learned) != 8 || len(b.learned) != 5 || len(c.learned) != 2 {
+		t.Errorf("of 8 events the models learned %d, %d and %d, want 8, 5 and 2", len(a.learned), len(b.learned), len(c.learned))
+	}
+	if c.learned[0] != 30 {
+		t.Errorf("the third began with %v, want 30: what the first two leave over", c.learned[0])
+	}
+}
+
 func TestMembersMustFit(t *testing.T) {
 	if _, err := ensemble.NewHedge(ensemble.DefaultHedgeConfig()); err == nil {
 		t.Error("a hedge of nothing")
 	}
-	if _, err := ensemble.NewResidual(scaled(1, .1), scaled(2, .1)); err == nil || !strings.Contains(err.Error(), "model 1 takes 2 features") {
+	if _, err := ensemble.NewResidual(0, scaled(1, .1), scaled(2, .1)); err == nil || !strings.Contains(err.Error(), "model 1 takes 2 features") {
 		t.Errorf("models of different widths: error %v", err)
 	}
 }

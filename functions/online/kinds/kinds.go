@@ -35,6 +35,7 @@ func All() online.Kinds {
 			"KNNRegressor":                   neighbors.RegressorKind,
 			"LinearRegression":               linear.RegressionKind,
 			"BayesianLinearRegression":       linear.BayesianRegressionKind,
+			"ClampRegressor":                 compose.ClampKind,
 			"TargetTransformRegressor":       compose.TargetTransformKind,
 		},
 	}
