@@ -13,13 +13,14 @@ import (
 )
 
 // AMFConfig are the parameters of an AMFRegressor, with River's names and
-// defaults but for MaxNodes, which River leaves open.
+// defaults but for MaxNodes, which River leaves open. A value out of bounds is
+// taken as the nearest within.
 type AMFConfig struct {
-	NEstimators    int     // trees, at least 1
-	Step           float64 // of the aggregation, per squared unit of the label, above 0, at most 1e6
+	NEstimators    int     // trees, 1 to 100
+	Step           float64 // of the aggregation, per squared unit of the label, 0 to 1e6
 	UseAggregation bool    // predict with all nodes on the way to the leaf, not the leaf alone
 	// MaxNodes is the number of nodes of a tree from which on it is not split
-	// any more, at least 1.
+	// any more, 1 to a million.
 	MaxNodes int
 	// Names are those of the features. River draws the feature of a split from
 	// them in their order; nil draws in that of the vector, which is as good but
@@ -32,6 +33,12 @@ type AMFConfig struct {
 func DefaultAMFConfig() AMFConfig {
 	return AMFConfig{NEstimators: 10, Step: 1, UseAggregation: true, MaxNodes: 50_000}
 }
+
+const (
+	maxTrees = 100
+	maxStep  = 1e6
+	maxNodes = 1_000_000
+)
 
 // beyond is what no feature and no label that is learned may exceed, so that
 // the sum of ranges, the square of an error and a sum of these stay finite.
@@ -80,6 +87,9 @@ var _ online.Regressor = (*AMFRegressor)(nil)
 
 // NewAMFRegressor returns a forest on vectors of this width.
 func NewAMFRegressor(width int, config AMFConfig) *AMFRegressor {
+	config.NEstimators = min(max(config.NEstimators, 1), maxTrees)
+	config.Step = min(max(config.Step, 0), maxStep)
+	config.MaxNodes = min(max(config.MaxNodes, 1), maxNodes)
 	f := &AMFRegressor{config: config, x: make([]float64, width), trees: make([]mondrian, config.NEstimators)}
 	f.order = make([]int, width)
 	for i := range f.order {
@@ -99,10 +109,10 @@ func NewAMFRegressor(width int, config AMFConfig) *AMFRegressor {
 // n_estimators, step, use_aggregation and max_nodes.
 func AMFRegressorKind(p *online.Params) online.Regressor {
 	c := DefaultAMFConfig()
-	c.NEstimators = p.Int("n_estimators", c.NEstimators, online.AtLeast(1), online.AtMost(100))
-	c.Step = p.Float("step", c.Step, online.Above(0), online.AtMost(1e6))
+	c.NEstimators = p.Int("n_estimators", c.NEstimators, online.AtLeast(1), online.AtMost(maxTrees))
+	c.Step = p.Float("step", c.Step, online.Above(0), online.AtMost(maxStep))
 	c.UseAggregation = p.Bool("use_aggregation", c.UseAggregation)
-	c.MaxNodes = p.Int("max_nodes", c.MaxNodes, online.AtLeast(1), online.AtMost(1e6))
+	c.MaxNodes = p.Int("max_nodes", c.MaxNodes, online.AtLeast(1), online.AtMost(maxNodes))
 	c.Names, c.Seed = p.Features(), p.Seed()
 	return NewAMFRegressor(p.Width(), c)
 }

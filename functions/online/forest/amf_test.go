@@ -11,6 +11,7 @@ import (
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/forest"
 	"tripcast.dev/functions/online/internal/golden"
+	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/online/onlinetest"
 	"tripcast.dev/functions/online/state"
 )
@@ -267,5 +268,70 @@ func BenchmarkAMFPredict(b *testing.B) {
 		b.Run(fmt.Sprintf("nodes=%d", maxNodes), func(b *testing.B) {
 			benchmarkAMF(b, maxNodes, func(m online.Regressor, x []float64, _ float64) { m.Predict(x) })
 		})
+	}
+}
+
+// What a catalogue says is what is built, and names are drawn from in River's order.
+func TestAMFKind(t *testing.T) {
+	c, err := online.ParseCatalogue([]byte(`
+champion: forest
+models:
+  - name: forest
+    features: [b, a, c]
+    seed: 7
+    model:
+      AMFRegressor: {n_estimators: 3, step: 0.5, use_aggregation: false, max_nodes: 200}
+`), kinds.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Models[0].New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := forest.AMFConfig{NEstimators: 3, Step: 0.5, MaxNodes: 200, Seed: 7}
+	unnamed := forest.NewAMFRegressor(3, config)
+	config.Names = []string{"b", "a", "c"}
+	want := forest.NewAMFRegressor(3, config)
+	r := rand.New(rand.NewPCG(1, 0))
+	differs := false
+	for range 200 {
+		x, y := []float64{r.Float64(), r.Float64(), r.Float64()}, r.Float64()
+		a, b := got.Predict(x), want.Predict(x)
+		if a != b {
+			t.Fatalf("predicts %v, want %v", a, b)
+		}
+		differs = differs || a != unnamed.Predict(x)
+		got.Learn(x, y)
+		want.Learn(x, y)
+		unnamed.Learn(x, y)
+	}
+	if !differs {
+		t.Error("the names' order makes no difference")
+	}
+}
+
+func BenchmarkAMFState(b *testing.B) {
+	m := amf(func(c *forest.AMFConfig) { c.MaxNodes = 1000 })(6)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 10_000 {
+		m.Learn([]float64{r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64(), 0}, r.Float64())
+	}
+	var state []byte
+	for b.Loop() {
+		state, _ = m.AppendBinary(state[:0])
+		if err := m.UnmarshalBinary(state); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(state)), "state-bytes")
+}
+
+func TestAMFConfigOutOfBounds(t *testing.T) {
+	m := forest.NewAMFRegressor(1, forest.AMFConfig{Step: -1})
+	m.Learn([]float64{1}, 5)
+	m.Learn([]float64{2}, 7)
+	if got, nodes := m.Predict([]float64{1}), m.Nodes(); got != 6 || len(nodes) != 1 || nodes[0] != 1 {
+		t.Errorf("predicts %v with trees of %v, want 6 with one node", got, nodes)
 	}
 }

@@ -158,11 +158,11 @@ func appendRange(b []byte, low, high float64) []byte {
 }
 
 // decode reads a tree into t, which has no nodes.
-func (t *mondrian) decode(d *state.Decoder, width, maxNodes int) {
+func (t *mondrian) decode(d *state.Decoder, width, limit int) {
 	const smallest = 9 // a node of no features at all
 	count := d.Len(smallest)
-	if count > max(maxNodes, 1)+1 || count > 0 && count%2 == 0 {
-		d.Fail("has a tree of %d nodes, where an odd number up to %d is possible", count, maxNodes+1)
+	if count > limit+1 || count > 0 && count%2 == 0 {
+		d.Fail("has a tree of %d nodes, where an odd number up to %d is possible", count, limit+1)
 	}
 	parent := int32(none)
 	for i := range count {

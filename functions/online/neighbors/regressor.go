@@ -17,7 +17,7 @@ const (
 	regressorFormat = 1
 )
 
-// The largest window and number of neighbours that a catalogue may ask for.
+// The largest window and number of neighbours.
 const (
 	MaxWindow    = 100_000
 	MaxNeighbors = 1_000
@@ -34,10 +34,11 @@ const (
 	WeightedMedian Aggregation = "weighted_median"
 )
 
-// Config are the parameters of a Regressor, with River's names and defaults.
+// Config are the parameters of a Regressor, with River's names and defaults. A
+// value out of bounds is taken as the nearest within.
 type Config struct {
-	NNeighbors        int         // neighbours that a prediction is made of, at least 1
-	WindowSize        int         // events that are kept, the latest ones, at least 1
+	NNeighbors        int         // neighbours that a prediction is made of, 1 to MaxNeighbors
+	WindowSize        int         // events that are kept, the latest ones, 1 to MaxWindow
 	AggregationMethod Aggregation // of the neighbours' labels
 	P                 int         // of the distance: 1 Manhattan, 2 squared Euclidean
 	// MinDistanceKeep is the distance from its nearest neighbour at which an
@@ -50,10 +51,11 @@ type Config struct {
 	// Smoothing is added to every distance before it becomes a weight. Above 0,
 	// a neighbour at distance 0 is one of several and no longer the answer.
 	Smoothing float64
-	// Weights multiply the features before they are compared; nil is 1 for all.
+	// Weights multiply the features before they are compared; those that are
+	// not there are 1.
 	Weights []float64
 	// Float32 rounds features and labels to float32 when they come in, which
-	// halves the state. It costs about seven significant digits, not an event.
+	// leaves them seven significant digits and halves the state.
 	Float32 bool
 }
 
@@ -90,7 +92,10 @@ var _ online.Regressor = (*Regressor)(nil)
 
 // NewRegressor returns a regressor on vectors of this width.
 func NewRegressor(width int, config Config) *Regressor {
-	config.Weights = slices.Clone(config.Weights)
+	config.NNeighbors = min(max(config.NNeighbors, 1), MaxNeighbors)
+	config.WindowSize = min(max(config.WindowSize, 1), MaxWindow)
+	config.P = min(max(config.P, int(manhattan)), int(euclidean))
+	config.Weights = slices.Clone(config.Weights[:min(len(config.Weights), width)])
 	r := &Regressor{config: config, width: width}
 	r.window = newWindow(width, config.WindowSize, config.P)
 	r.pool.New = func() any { return newSearch(width, config.NNeighbors) }
@@ -168,7 +173,7 @@ func (r *Regressor) point(dst, x []float64) (ok bool) {
 			dst[i] = 0
 			continue
 		}
-		if r.config.Weights != nil {
+		if i < len(r.config.Weights) {
 			xi *= r.config.Weights[i]
 		}
 		dst[i] = r.rounded(xi)

@@ -9,6 +9,7 @@ import (
 
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/internal/golden"
+	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/online/neighbors"
 	"tripcast.dev/functions/online/onlinetest"
 	"tripcast.dev/functions/online/preprocess"
@@ -233,4 +234,69 @@ func BenchmarkPredict(b *testing.B) {
 
 func BenchmarkLearn(b *testing.B) {
 	benchmark(b, func(m online.Regressor, x []float64, y float64) { m.Learn(x, y) })
+}
+
+// What a catalogue says is what is built.
+func TestKind(t *testing.T) {
+	c, err := online.ParseCatalogue([]byte(`
+champion: near
+models:
+  - name: near
+    features: [a, b]
+    model:
+      KNNRegressor: {n_neighbors: 7, window_size: 30, aggregation_method: weighted_median, p: 1,
+        min_distance_keep: 0.01, smoothing: 0.5, weights: {b: 3}, precision: float32}
+`), kinds.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Models[0].New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := neighbors.NewRegressor(2, neighbors.Config{
+		NNeighbors: 7, WindowSize: 30, AggregationMethod: neighbors.WeightedMedian, P: 1,
+		MinDistanceKeep: 0.01, Smoothing: 0.5, Weights: []float64{1, 3}, Float32: true,
+	})
+	r := rand.New(rand.NewPCG(1, 0))
+	for range 100 {
+		x, y := []float64{r.Float64(), r.Float64()}, r.Float64()
+		if a, b := got.Predict(x), want.Predict(x); a != b {
+			t.Fatalf("predicts %v, want %v", a, b)
+		}
+		got.Learn(x, y)
+		want.Learn(x, y)
+	}
+	if want.Len() != 30 {
+		t.Errorf("the window holds %d events, want 30", want.Len())
+	}
+}
+
+func BenchmarkState(b *testing.B) {
+	for _, single := range []bool{false, true} {
+		b.Run(fmt.Sprintf("window=20000,width=7,float32=%v", single), func(b *testing.B) {
+			m := with(func(c *neighbors.Config) { c.WindowSize, c.Float32 = 20_000, single })(7)
+			r := rand.New(rand.NewPCG(1, 2))
+			for range 20_000 {
+				m.Learn([]float64{r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64(), 0, 1}, r.Float64())
+			}
+			var state []byte
+			for b.Loop() {
+				state, _ = m.AppendBinary(state[:0])
+				if err := m.UnmarshalBinary(state); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(state)), "state-bytes")
+		})
+	}
+}
+
+func TestConfigOutOfBounds(t *testing.T) {
+	m := neighbors.NewRegressor(2, neighbors.Config{Weights: []float64{2, 3, 4}})
+	m.Learn([]float64{1, 1}, 5)
+	m.Learn([]float64{1, 1}, 6)
+	if got := m.Predict([]float64{0, 0}); got != 6 || m.Len() != 1 {
+		t.Errorf("predicts %v with a window of %d, want 6 with one of 1", got, m.Len())
+	}
 }
