@@ -34,10 +34,16 @@ func TestAdaptiveLikeRiver(t *testing.T) {
 	demo.MaxDepth, demo.Seed, demo.Compat = 20, 1, true
 	fixed.Seed = 1
 	plain.BootstrapSampling, plain.Compat = false, true
+	nested := tree.DefaultAdaptiveConfig()
+	nested.GracePeriod, nested.DriftWindowThreshold, nested.SwitchSignificance, nested.Seed = 50, 40, .5, 2
+	eager := nested
+	eager.Compat = true
 	for name, config := range map[string]tree.AdaptiveConfig{
 		"hat-demo":        demo,
 		"hat-fixed":       fixed,
 		"hat-nobootstrap": plain,
+		"hat-eager":       eager,
+		"hat-nested":      nested,
 	} {
 		likeRiver(t, name, func(width int) walker { return tree.NewAdaptiveRegressor(width, config) },
 			func(t *testing.T, s golden.Stream, model walker) {

@@ -122,6 +122,20 @@ def hat_nobootstrap(stream):
     yield from learn(tree.HoeffdingAdaptiveTreeRegressor(bootstrap_sampling=False), stream)
 
 
+# Alternate trees are begun and judged early: they switch at the root, with features
+# missing, and within alternate trees.
+EAGER = {"grace_period": 50, "drift_window_threshold": 40, "switch_significance": 0.5, "seed": 2}
+
+
+def hat_eager(stream):
+    yield from learn(tree.HoeffdingAdaptiveTreeRegressor(**EAGER), stream)
+
+
+def hat_nested(stream):
+    with checked_alternates():
+        yield from learn(tree.HoeffdingAdaptiveTreeRegressor(**EAGER), stream)
+
+
 CASES = {
     "ht-default": ht_default,
     "ht-shallow": ht_shallow,
@@ -129,4 +143,6 @@ CASES = {
     "hat-demo": hat_demo,
     "hat-fixed": hat_fixed,
     "hat-nobootstrap": hat_nobootstrap,
+    "hat-eager": hat_eager,
+    "hat-nested": hat_nested,
 }
