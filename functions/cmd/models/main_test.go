@@ -28,7 +28,7 @@ func TestApplyAndList(t *testing.T) {
 		t.Errorf("list before apply: %q", got)
 	}
 	shipped := filepath.FromSlash("../../../infra/models.yaml")
-	if got := models(exitOK, "apply", shipped); !strings.Contains(got, "champion linear-distance") {
+	if got := models(exitOK, "apply", shipped); !strings.Contains(got, "champion city-grid-neighbors") {
 		t.Errorf("apply: %q", got)
 	}
 
@@ -63,7 +63,7 @@ func TestApplyAndList(t *testing.T) {
 		t.Errorf("first model %+v", i)
 	}
 	for _, i := range infos {
-		if i.Champion != (i.Name == "linear-distance") {
+		if i.Champion != (i.Name == "city-grid-neighbors") {
 			t.Errorf("%s: champion %v", i.Name, i.Champion)
 		}
 		line := strings.Join([]string{i.Name, i.Spec[:12]}, " ")
