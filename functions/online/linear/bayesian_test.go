@@ -1,6 +1,7 @@
 package linear_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -118,6 +119,29 @@ func TestBayesianCollinear(t *testing.T) {
 	}
 	if got := m.Weights(); math.Abs(got[0]-1) > 1e-6 || math.Abs(got[1]) > 1e-6 {
 		t.Errorf("weights %v, want 1 and 0", got)
+	}
+}
+
+// A step that would leave anything that is not finite is not taken, and a
+// variance that is negative is not read.
+func TestBayesianState(t *testing.T) {
+	encoded := func(d0, d1 float64) []byte {
+		b := state.AppendUint(state.AppendHeader(nil, "BayesianLinearRegression", 1), 2)
+		for _, v := range []float64{0, 0, d0, d1, 0} { // weights, variances, factor
+			b = state.AppendFloat(b, v)
+		}
+		return b
+	}
+	m := linear.NewBayesianRegression(2, linear.DefaultBayesianConfig())
+	if err := m.UnmarshalBinary(encoded(1e6, 0)); err != nil {
+		t.Fatal(err)
+	}
+	m.Learn([]float64{1e-3, 1e308}, 1) // would overflow the factor alone
+	if got, err := m.AppendBinary(nil); err != nil || !bytes.Equal(got, encoded(1e6, 0)) {
+		t.Errorf("a step that is not finite left the state %x", got)
+	}
+	if err := m.UnmarshalBinary(encoded(1, -1)); err == nil {
+		t.Error("a negative variance was read")
 	}
 }
 

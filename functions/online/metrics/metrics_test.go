@@ -213,12 +213,33 @@ func TestRevert(t *testing.T) {
 	}
 }
 
+// Reverting what was never judged is a mistake, but leaves a state that can be read.
+func TestRevertOfOthers(t *testing.T) {
+	for _, m := range []metrics.Revertible{new(metrics.MAE), new(metrics.MSE), new(metrics.RMSE), new(metrics.RMSLE), new(metrics.R2)} {
+		for range 100 {
+			m.Update(0, 1)
+			m.Update(3, 2)
+			m.Revert(0, 1e70)
+			if v := m.Get(); math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Fatalf("%T is %v", m, v)
+			}
+			if err := m.UnmarshalBinary(encode(t, m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestNoLogarithm(t *testing.T) {
 	var m metrics.RMSLE
 	m.Update(1, 3)
 	want := m.Get()
-	m.Update(1, -1)
-	m.Update(-2, 1)
+	for _, pair := range [][2]float64{{1, -1}, {-2, 1}} {
+		if m.Counts(pair[0], pair[1]) {
+			t.Errorf("%v counts", pair)
+		}
+		m.Update(pair[0], pair[1])
+	}
 	if m.Get() != want || m.N() != 1 {
 		t.Errorf("RMSLE %v of %d, want %v of 1", m.Get(), m.N(), want)
 	}

@@ -113,7 +113,6 @@ func (r *RollingQuantile) Update(x float64) {
 	if !counts(x) {
 		return
 	}
-	x += 0 // there is one zero
 	if oldest, full := r.window.Push(x); full {
 		i, _ := slices.BinarySearch(r.sorted, oldest)
 		r.sorted = slices.Delete(r.sorted, i, i+1)
@@ -136,7 +135,7 @@ func (r *RollingQuantile) UnmarshalBinary(data []byte) error {
 		if !counts(x) {
 			d.Fail("holds the number %v", x)
 		}
-		return x + 0
+		return x
 	})
 	if err := d.Close(); err != nil {
 		return err

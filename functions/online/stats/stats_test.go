@@ -202,11 +202,10 @@ func TestRevert(t *testing.T) {
 // Reverting what was never counted is a mistake, but leaves a state that can be read.
 func TestRevertOfOthers(t *testing.T) {
 	v := &stats.Var{DDOF: 1}
-	r := rand.New(rand.NewPCG(3, 0))
 	for range 1000 {
-		v.Update(1e145 * (2*r.Float64() - 1))
-		v.Update(1e145 * (2*r.Float64() - 1))
-		v.Revert(1e145 * (2*r.Float64() - 1))
+		v.Update(1e145)
+		v.Update(1e145)
+		v.Revert(-1e145)
 		b, err := v.AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -227,6 +226,46 @@ func TestRollingForgets(t *testing.T) {
 	}
 	if got := r.Get(); math.Abs(got-0.1) > 1e-15 {
 		t.Errorf("mean %v of a window of 0.1", got)
+	}
+}
+
+// What updating relies on is checked in what is read.
+func TestStateOutOfOrder(t *testing.T) {
+	quantile := func(third uint64) []byte {
+		b := state.AppendUint(state.AppendHeader(nil, "Quantile", 1), 10)
+		for h := range 5 {
+			b = state.AppendFloat(b, float64(h))
+		}
+		for _, at := range []uint64{2, third, 7} {
+			b = state.AppendFloat(state.AppendUint(b, at), 3)
+		}
+		return b
+	}
+	if err := stats.NewQuantile(0.5).UnmarshalBinary(quantile(4)); err != nil {
+		t.Error(err)
+	}
+	for _, third := range []uint64{2, 7} {
+		if stats.NewQuantile(0.5).UnmarshalBinary(quantile(third)) == nil {
+			t.Errorf("markers at 2, %d and 7 were read", third)
+		}
+	}
+	window := func(next, n uint64) []byte {
+		b := state.AppendHeader(nil, "RollingQuantile", 1)
+		for _, v := range []uint64{3, next, n} { // of 3
+			b = state.AppendUint(b, v)
+		}
+		for range n {
+			b = state.AppendFloat(b, 1)
+		}
+		return b
+	}
+	for _, tt := range []struct {
+		next, n uint64
+		ok      bool
+	}{{0, 2, true}, {2, 3, true}, {1, 2, false}, {3, 3, false}, {0, 4, false}} {
+		if err := stats.NewRollingQuantile(0.5, 3).UnmarshalBinary(window(tt.next, tt.n)); (err == nil) != tt.ok {
+			t.Errorf("a window of %d, the next at %d: error %v", tt.n, tt.next, err)
+		}
 	}
 }
 
