@@ -135,12 +135,12 @@ func (v *vectors) penalize(g []float64, most float64) {
 	}
 }
 
-// Plain reports whether the values are all there is to remember.
-func (w *Weights) Plain() bool { return len(w.now.all) == len(w.now.w) && !w.counts() }
-
-// counts reports whether the number of steps matters. Momentum and AdaGrad do
-// not use it, but an Optimizer may be anyone's.
-func (w *Weights) counts() bool { _, sgd := w.config.Optimizer.(SGD); return !sgd }
+// Plain reports whether the values are all there is to remember, as it is with
+// SGD and without l1. Of other optimizers at least the steps are counted.
+func (w *Weights) Plain() bool {
+	_, sgd := w.config.Optimizer.(SGD)
+	return sgd && w.config.L1 == 0
+}
 
 // AppendValues appends the number of weights and the weights.
 func (w *Weights) AppendValues(b []byte) []byte {
