@@ -6,6 +6,7 @@ import (
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/internal/libm"
 	"tripcast.dev/functions/online/internal/mt19937"
+	"tripcast.dev/functions/online/internal/together"
 	"tripcast.dev/functions/online/state"
 )
 
@@ -34,6 +35,8 @@ func DefaultBaggingConfig() BaggingConfig { return BaggingConfig{NModels: 10} }
 type Bagging struct {
 	members
 	random mt19937.Rand
+	times  []int // that each member learns the event
+	crew   together.Crew
 }
 
 var _ online.Regressor = (*Bagging)(nil)
@@ -46,6 +49,7 @@ func NewBagging(config BaggingConfig, build func(seed uint64) online.Regressor) 
 	for range max(config.NModels, 1) {
 		b.members = append(b.members, build(config.Seed))
 	}
+	b.times = make([]int, len(b.members))
 	return b
 }
 
@@ -78,11 +82,14 @@ func (b *Bagging) Learn(x []float64, y float64) {
 	if !libm.Finite(y) {
 		return
 	}
-	for _, m := range b.members {
-		for range b.random.Poisson(1) {
-			m.Learn(x, y)
-		}
+	for i := range b.times {
+		b.times[i] = b.random.Poisson(1)
 	}
+	b.crew.Each(len(b.members), func(i int) {
+		for range b.times[i] {
+			b.members[i].Learn(x, y)
+		}
+	})
 }
 
 // AppendBinary appends the state of the generator and those of the members.

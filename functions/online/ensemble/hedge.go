@@ -8,6 +8,7 @@ import (
 
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/internal/libm"
+	"tripcast.dev/functions/online/internal/together"
 	"tripcast.dev/functions/online/state"
 )
 
@@ -65,6 +66,8 @@ type Hedge struct {
 	members
 	config  HedgeConfig
 	experts []expert
+	misses  []float64 // of an event that is being learned
+	crew    together.Crew
 	scratch sync.Pool // *[]vote
 }
 
@@ -93,7 +96,7 @@ func NewHedge(config HedgeConfig, experts ...online.Regressor) (*Hedge, error) {
 	config.LearningRate = max(min(config.LearningRate, 10), 1e-12)
 	config.Share = max(min(config.Share, 1), 1e-12)
 	config.Window = max(config.Window, 1)
-	h := &Hedge{members: m, config: config, experts: make([]expert, len(m))}
+	h := &Hedge{members: m, config: config, experts: make([]expert, len(m)), misses: make([]float64, len(m))}
 	for i := range h.experts {
 		h.experts[i].weight = 1 / float64(len(m))
 	}
@@ -202,54 +205,69 @@ func (h *Hedge) scale() float64 {
 	return best
 }
 
-// Learn moves weights by what the experts predict for the event, and then
-// teaches it to them.
+// Learn moves weights by what the experts predict for the event, and teaches it
+// to them.
 func (h *Hedge) Learn(x []float64, y float64) {
 	if !libm.Finite(y) {
 		return
 	}
-	scratch := h.scratch.Get().(*[]vote)
-	*scratch = h.votes((*scratch)[:0], x)
-	h.judge(*scratch, y)
-	h.scratch.Put(scratch)
-	for _, m := range h.members {
-		m.Learn(x, y)
-	}
-}
-
-// judge moves the weights of those that have voted.
-func (h *Hedge) judge(votes []vote, y float64) {
-	for i := range votes {
-		v := &votes[i]
-		v.y = min(math.Abs(y-v.y), math.MaxFloat64) // from here on, its error
-		e := &h.experts[v.expert]
-		e.n = min(e.n+1, h.config.Window)
-		e.err += (v.y - e.err) / float64(e.n)
-	}
-	scale, least := h.scale(), float64(reach)
-	for i := range votes {
-		votes[i].y = loss(votes[i].y, scale)
-		least = min(least, votes[i].y)
-	}
-	var before, after float64
-	for i := range votes {
-		v := &votes[i]
-		before += v.weight
-		v.weight = float64(v.weight * libm.Exp(-h.config.LearningRate*(v.y-least)))
-		after += v.weight
-	}
-	for _, v := range votes {
-		h.experts[v.expert].weight = float64(v.weight * (before / after))
-	}
+	h.crew.Each(len(h.members), func(i int) {
+		h.misses[i] = miss(h.members[i].Predict(x), y)
+		h.members[i].Learn(x, y)
+	})
+	h.judge()
 	h.share()
 }
 
-// loss is an error on a scale.
-func loss(err, scale float64) float64 {
-	if err == 0 { // also on the scale 0
+// miss is by how much a prediction misses a label, NaN where there is no prediction.
+func miss(predicted, y float64) float64 {
+	if !libm.Finite(predicted) {
+		return math.NaN()
+	}
+	return min(math.Abs(y-predicted), math.MaxFloat64)
+}
+
+// judge moves the weights of the experts that had an answer. Together they keep
+// the weight they had.
+func (h *Hedge) judge() {
+	for i, m := range h.misses {
+		h.experts[i].observe(m, h.config.Window)
+	}
+	scale, least := h.scale(), float64(reach)
+	for _, m := range h.misses {
+		if !math.IsNaN(m) {
+			least = min(least, loss(m, scale))
+		}
+	}
+	var before, after float64
+	for i, m := range h.misses {
+		if e := &h.experts[i]; !math.IsNaN(m) {
+			before += e.weight
+			e.weight = float64(e.weight * libm.Exp(-h.config.LearningRate*(loss(m, scale)-least)))
+			after += e.weight
+		}
+	}
+	for i, m := range h.misses {
+		if e := &h.experts[i]; !math.IsNaN(m) {
+			e.weight = float64(e.weight * (before / after))
+		}
+	}
+}
+
+// observe takes by how much an expert has missed into its mean error.
+func (e *expert) observe(miss float64, window int) {
+	if !math.IsNaN(miss) {
+		e.n = min(e.n+1, window)
+		e.err += (miss - e.err) / float64(e.n)
+	}
+}
+
+// loss is a miss on a scale.
+func loss(miss, scale float64) float64 {
+	if miss == 0 { // also on the scale 0
 		return 0
 	}
-	return min(err/scale, reach)
+	return min(miss/scale, reach)
 }
 
 // share hands a share of all weight round.

@@ -4,8 +4,8 @@
 // models of what other models leave over (Residual).
 //
 // Each predicts as concurrently as its members do, and its state is its own
-// followed by theirs. Members are the ensemble's alone: it may teach them at
-// the same time.
+// followed by theirs. Members are the ensemble's alone: where they take long to
+// learn, they do so at once.
 package ensemble
 
 import (

@@ -3,7 +3,6 @@ package forest
 
 import (
 	"math"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"tripcast.dev/functions/online/drift"
 	"tripcast.dev/functions/online/internal/libm"
 	"tripcast.dev/functions/online/internal/mt19937"
+	"tripcast.dev/functions/online/internal/together"
 	"tripcast.dev/functions/online/tree"
 )
 
@@ -38,7 +38,8 @@ type ARFConfig struct {
 
 	// Seed is of everything that is drawn. Trees share a generator, as in River,
 	// and learn one after the other. With Generators, which River does not have,
-	// tree i has one of its own with the seed Seed+i, and trees learn at once.
+	// tree i has one of its own with the seed Seed+i, and trees learn at once if
+	// that takes them long enough to be worth it.
 	Seed       uint64
 	Generators bool
 	// Names are those of the features. River draws features from them in their
@@ -92,6 +93,7 @@ type ARFRegressor struct {
 	config  ARFConfig
 	sorted  []int // the features, by name
 	members []arfMember
+	crew    together.Crew
 	scratch sync.Pool // *[]float64
 }
 
@@ -268,21 +270,11 @@ func (f *ARFRegressor) Learn(x []float64, y float64) {
 	if !(math.Abs(y) <= maxMiss) {
 		return
 	}
-	workers := 1
 	if f.config.Generators {
-		workers = min(runtime.GOMAXPROCS(0), len(f.members))
+		f.crew.Each(len(f.members), func(i int) { f.learn(&f.members[i], x, y) })
+		return
 	}
-	var wg sync.WaitGroup
-	for w := 1; w < workers; w++ {
-		wg.Go(func() { f.learnEvery(workers, w, x, y) })
-	}
-	f.learnEvery(workers, 0, x, y)
-	wg.Wait()
-}
-
-// learnEvery teaches every n-th tree from a first one on.
-func (f *ARFRegressor) learnEvery(n, first int, x []float64, y float64) {
-	for i := first; i < len(f.members); i += n {
+	for i := range f.members {
 		f.learn(&f.members[i], x, y)
 	}
 }

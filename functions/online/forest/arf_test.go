@@ -1,11 +1,9 @@
 package forest_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -133,26 +131,6 @@ func sameLine(a, b string) bool {
 		}
 	}
 	return true
-}
-
-// With a generator for each, trees learn at once and it does not show.
-func TestARFMembersLearnAtOnce(t *testing.T) {
-	events := golden.Streams()[1].Events[:3000]
-	learned := func(processors int) []byte {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
-		m := smallARF(10, func(c *forest.ARFConfig) { c.Generators, c.NModels = true, 5 })
-		for _, e := range events {
-			m.Learn(e.X, e.Y)
-		}
-		b, err := m.AppendBinary(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	if !bytes.Equal(learned(1), learned(4)) {
-		t.Error("forests that learned on one and on four processors differ")
-	}
 }
 
 // A forest that is told of a change by its detectors is better after it than

@@ -1,0 +1,79 @@
+// Package together shares work out among processors where that pays.
+package together
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// enough is how long work takes that is worth sharing out. To hand a part of it
+	// on, and to wait for it, took 7 µs of processor time.
+	enough = 30 * time.Microsecond
+	// trial is how often work is timed, which is done one by one then.
+	trial = 64
+)
+
+// Crew does work that comes again and again in the same parts. It times it now
+// and then, and does the parts at once if they take long. It is not safe for
+// concurrent use.
+type Crew struct {
+	// Always is set where parts are to be done at once whatever they take, so that
+	// a test sees that they may be.
+	Always bool
+
+	turn   int
+	last   time.Duration
+	atOnce bool
+}
+
+// Each calls part(0) to part(n-1), perhaps at once, and returns when all have
+// returned. Parts touch nothing that another changes, so that it does not show
+// in what order they were done.
+func (c *Crew) Each(n int, part func(int)) {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	timed := c.turn%trial == 0 && !c.Always
+	c.turn++
+	switch {
+	case workers > 1 && timed:
+		c.time(n, part)
+	case workers > 1 && (c.atOnce || c.Always):
+		share(workers, n, part)
+	default:
+		oneByOne(n, part)
+	}
+}
+
+// share lets workers take one part after the other.
+func share(workers, n int, part func(int)) {
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			part(i)
+		}
+	}
+	var wg sync.WaitGroup
+	for range workers - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+}
+
+// time does the parts one by one and decides how they are done the next times.
+// One of two timings may have been disturbed.
+func (c *Crew) time(n int, part func(int)) {
+	start := time.Now()
+	oneByOne(n, part)
+	took := time.Since(start)
+	c.atOnce = min(took, c.last) >= enough
+	c.last = took
+}
+
+func oneByOne(n int, part func(int)) {
+	for i := range n {
+		part(i)
+	}
+}

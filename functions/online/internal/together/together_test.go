@@ -1,0 +1,54 @@
+package together
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Whatever the parts take, each is done once and none is left when Each returns.
+func TestEach(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	for name, took := range map[string]time.Duration{"short": 0, "long": 100 * time.Microsecond} {
+		var c Crew
+		var working, most atomic.Int32
+		for range 3 * trial {
+			done := make([]int, 5)
+			c.Each(len(done), func(i int) {
+				now := working.Add(1)
+				if now > most.Load() {
+					most.Store(now)
+				}
+				if took > 0 {
+					time.Sleep(took)
+				}
+				done[i]++
+				working.Add(-1)
+			})
+			for i, times := range done {
+				if times != 1 {
+					t.Fatalf("%s: part %d was done %d times", name, i, times)
+				}
+			}
+		}
+		if atOnce := most.Load() > 1; atOnce != (took > 0) {
+			t.Errorf("%s parts were done %d at once", name, most.Load())
+		}
+	}
+}
+
+func TestOneProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	c := Crew{atOnce: true, turn: 1}
+	next := 0
+	c.Each(5, func(i int) {
+		if i != next {
+			t.Errorf("part %d, want %d", i, next)
+		}
+		next++
+	})
+	if next != 5 {
+		t.Errorf("%d parts were done", next)
+	}
+}
