@@ -128,7 +128,7 @@ func counts(yTrue, yPred float64) bool {
 	return math.Abs(yTrue) <= largest && math.Abs(yPred) <= largest // false for NaN
 }
 
-func square(x float64) float64 { return x * x }
+func square(x float64) float64 { return float64(x * x) }
 
 type absolute struct{}
 

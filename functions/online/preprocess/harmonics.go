@@ -85,7 +85,7 @@ func sinCos(turns float64) (sin, cos float64) {
 		return math.NaN(), math.NaN()
 	}
 	quarter := math.Floor(float64(4*turns) + 0.5)
-	rest := turns - quarter/4 // exact, within an eighth of a turn
+	rest := turns - float64(quarter/4) // exact, within an eighth of a turn
 	z := rest * 2 * math.Pi
 	sin, cos = taylor(z)
 	switch int64(quarter) & 3 {

@@ -130,7 +130,7 @@ func (e *PolynomialExtender) Transform(dst, x []float64) []float64 {
 		dst = append(dst, finiteOrMissing(xi))
 	}
 	for _, t := range e.terms {
-		dst = append(dst, finiteOrMissing(dst[from+t.rest]*dst[from+t.factor]))
+		dst = append(dst, finiteOrMissing(float64(dst[from+t.rest]*dst[from+t.factor])))
 	}
 	if e.bias {
 		dst = append(dst, 1)

@@ -98,7 +98,7 @@ func (r *RollingQuantile) Get() float64 {
 	if len(r.sorted) == 0 {
 		return math.NaN()
 	}
-	at := r.q * float64(len(r.sorted)-1)
+	at := float64(r.q * float64(len(r.sorted)-1))
 	lower := math.Floor(at)
 	below := r.sorted[int(lower)]
 	above := r.sorted[min(int(lower)+1, len(r.sorted)-1)]
