@@ -2,6 +2,7 @@ package tree_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"tripcast.dev/functions/online"
@@ -58,5 +59,33 @@ func TestAdaptiveLikeRiver(t *testing.T) {
 				}
 				t.Logf("%+v", c)
 			})
+	}
+}
+
+// How alternate trees take a place, and what it costs: in Compat all of them
+// but for a test that never decides, and errors are larger on every stream.
+func TestCompatAgainstFixed(t *testing.T) {
+	for _, s := range golden.Streams() {
+		t.Run(s.Name, func(t *testing.T) {
+			run := func(compat bool) (float64, tree.Counts) {
+				c := tree.DefaultAdaptiveConfig()
+				c.MaxDepth, c.Seed, c.Compat = 20, 1, compat
+				m := tree.NewAdaptiveRegressor(len(s.Features), c)
+				p := scaled(t, s, m)
+				var sum float64
+				for _, e := range s.Events {
+					sum += math.Abs(p.Predict(e.X) - e.Y)
+					p.Learn(e.X, e.Y)
+				}
+				return sum / float64(len(s.Events)), m.Counts()
+			}
+			compat, compatCounts := run(true)
+			fixed, fixedCounts := run(false)
+			t.Logf("compat: mean absolute error %.4g, %+v", compat, compatCounts)
+			t.Logf("fixed:  mean absolute error %.4g, %+v", fixed, fixedCounts)
+			if !(fixed < compat) {
+				t.Errorf("the error is %v, and %v in Compat", fixed, compat)
+			}
+		})
 	}
 }

@@ -27,7 +27,7 @@ const (
 // sums returns what m follows from, if it does: to the bit.
 func (m *moments) sums() (sums, bool) {
 	total := math.RoundToEven(float64(m.n * m.mean))
-	if !(math.Abs(total) < maxTotal && m.n < maxTotal && m.s >= 0 && m.s < 1<<52) {
+	if !(math.Abs(total) < maxTotal && m.n >= 1 && m.n < maxTotal && m.s >= 0 && m.s < 1<<52) {
 		return sums{}, false
 	}
 	s := sums{total: int64(total)}
