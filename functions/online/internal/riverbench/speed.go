@@ -72,7 +72,7 @@ func (b bench) speed(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	stream := golden.Streams()[0]
+	stream, load := golden.Streams()[0], busy()
 	var table comparison
 	ours, left := map[string]timing{}, []string{}
 	for _, c := range chosen {
@@ -98,7 +98,7 @@ func (b bench) speed(ctx context.Context, args []string) error {
 			table.add(c, t, theirs)
 		}
 	}
-	table.notes = append(left, conditions(ctx)...)
+	table.notes = slices.Concat(left, conditions(ctx), load)
 	if *markdown != "" {
 		if err := os.WriteFile(*markdown, []byte(table.markdown()), 0o644); err != nil {
 			return err
@@ -301,6 +301,19 @@ func conditions(ctx context.Context) []string {
 		"All but ADWIN behind a StandardScaler, seed 1, otherwise with their defaults; the adaptive tree has max_depth 20, as in the demo. BaggingRegressor is ten LinearRegressions.",
 		"Times are microseconds a call, means over all events from the first on. State is the length of River's pickle and of our encoding.",
 	}
+}
+
+// busy says that the figures are not to be trusted, where Linux tells.
+func busy() []string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return nil
+	}
+	var load float64
+	if _, err := fmt.Sscan(string(data), &load); err != nil || load < float64(runtime.NumCPU())/2 {
+		return nil
+	}
+	return []string{fmt.Sprintf("The machine was busy with other things: a load of %.1f on %d cores when this began.", load, runtime.NumCPU())}
 }
 
 // processor is the model of this machine's, where Linux tells it.
