@@ -45,11 +45,11 @@ type Options struct {
 
 // Result is how a model did. Errors are in the unit of the labels. A prediction
 // below 0 counts as 0 and one that is not finite not at all, as package predict
-// has it.
+// has it. Nor does one above 1e70, the largest that package metrics judges.
 type Result struct {
 	Name       string
 	Count      int // predictions judged
-	Unanswered int // questions to which the model had no finite answer
+	Unanswered int // questions to which the model had no answer that could be judged
 	Scores
 	Over []Interval // the periods in which questions were judged, in their order
 

@@ -90,10 +90,11 @@ func TestScores(t *testing.T) {
 		trip("c", day, day+2, 30, -5, 0),         // counts as 0
 		trip("d", day, day+3, 40, math.NaN(), 0), // no answer
 		trip("e", day+9, day+9, 50, math.Inf(1), 0),
+		trip("f", day+9, day+9, 50, 1e300, 0), // is too large to be judged
 	}
 	m := model(t, "m", &scripted{answer: func(_ int, x []float64) float64 { return x[0] }})
 	r := progressive(t, samples, evaluate.Options{}, m)[0]
-	if r.Name != "m" || r.Count != 3 || r.Unanswered != 2 || r.Err != nil || r.StateBytes < len("state") {
+	if r.Name != "m" || r.Count != 3 || r.Unanswered != 3 || r.Err != nil || r.StateBytes < len("state") {
 		t.Errorf("result %+v", r)
 	}
 	l := func(p, y float64) float64 { return math.Pow(math.Log1p(p)-math.Log1p(y), 2) }
@@ -121,7 +122,7 @@ func near(t *testing.T, what string, got, want float64) {
 
 func TestNothingToJudge(t *testing.T) {
 	r := progressive(t, nil, evaluate.Options{}, linear(t, "m", "a"))[0]
-	if r.Count != 0 || !math.IsNaN(r.MAE) || !math.IsNaN(r.R2) || r.Predict != 0 || len(r.Over) != 0 {
+	if r.Count != 0 || !math.IsNaN(r.MAE) || !math.IsNaN(r.R2) || r.Bias == 0 || r.Predict != 0 || len(r.Over) != 0 {
 		t.Errorf("result of nothing %+v", r)
 	}
 }

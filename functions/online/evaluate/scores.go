@@ -1,47 +1,54 @@
 package evaluate
 
-import "math"
+import (
+	"math"
 
-// Scores are a model's errors over all predictions that were judged; NaN where
-// too few were.
+	"tripcast.dev/functions/online/metrics"
+	"tripcast.dev/functions/online/stats"
+)
+
+// Scores are a model's errors over all predictions that were judged, by package
+// metrics. They are NaN if there were none.
 type Scores struct {
 	MAE   float64 // mean absolute error
 	RMSE  float64 // root of the mean squared error
-	RMSLE float64 // RMSE of log(1 + y), NaN if a label was -1 or less
+	RMSLE float64 // the same of log(1 + y), of labels above -1
 	R2    float64 // share of the labels' variance that is explained
 	Bias  float64 // mean of prediction less label
 }
 
-// judge keeps the running sums.
+// judge keeps the scores.
 type judge struct {
-	n                              int
-	absolute, squared, log, errors float64
-	mean, spread                   float64 // of the labels
+	mae   metrics.MAE
+	rmse  metrics.RMSE
+	rmsle metrics.RMSLE
+	r2    metrics.R2
+	bias  stats.Mean
 }
 
-func (j *judge) add(y, predicted float64) {
-	j.n++
-	e := predicted - y
-	j.absolute += math.Abs(e)
-	j.squared += float64(e * e)
-	j.errors += e
-	l := math.Log1p(predicted) - math.Log1p(y)
-	j.log += float64(l * l)
-	d := y - j.mean
-	j.mean += d / float64(j.n)
-	j.spread += float64(d * (y - j.mean))
+// add judges a prediction, or returns false if it cannot be judged.
+func (j *judge) add(y, predicted float64) bool {
+	if !j.mae.Counts(y, predicted) {
+		return false
+	}
+	j.mae.Update(y, predicted)
+	j.rmse.Update(y, predicted)
+	j.rmsle.Update(y, predicted)
+	j.r2.Update(y, predicted)
+	j.bias.Update(predicted - y)
+	return true
 }
 
-func (j *judge) count() int { return j.n }
+func (j *judge) count() int { return int(j.mae.N()) }
 
 func (j *judge) scores() Scores {
-	n := float64(j.n)
-	s := Scores{
-		MAE: j.absolute / n, RMSE: math.Sqrt(j.squared / n), RMSLE: math.Sqrt(j.log / n),
-		R2: math.NaN(), Bias: j.errors / n,
+	nan := math.NaN()
+	s := Scores{MAE: nan, RMSE: nan, RMSLE: nan, R2: nan, Bias: nan}
+	if j.mae.N() > 0 {
+		s.MAE, s.RMSE, s.R2, s.Bias = j.mae.Get(), j.rmse.Get(), j.r2.Get(), j.bias.Get()
 	}
-	if j.spread > 0 {
-		s.R2 = 1 - j.squared/j.spread
+	if j.rmsle.N() > 0 {
+		s.RMSLE = j.rmsle.Get()
 	}
 	return s
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"tripcast.dev/functions/online/metrics"
 )
 
 // student is a model on its way through the turns.
@@ -15,14 +17,20 @@ type student struct {
 	columns []int // of the samples' features, in the model's order
 	x       []float64
 
-	predicted  []float64 // by slot, NaN where there was no answer
-	all        judge
-	over       []Interval // the sum for the mean until the result
-	unanswered int
+	predicted []float64 // by slot, NaN where there was no answer
+	all       judge
+	over      []period
+	unjudged  int
 
 	asked, learned   int
 	asking, learning time.Duration
 	err              error
+}
+
+// period is an Interval while questions in it are judged.
+type period struct {
+	start time.Time
+	mae   metrics.MAE
 }
 
 // take goes through a batch. A model that has panicked takes no more.
@@ -71,13 +79,10 @@ func (s *student) answer(t Turn) {
 	if s.opts.Answered != nil {
 		s.opts.Answered(s.index, t.Sample, y)
 	}
-	if math.IsNaN(y) {
-		s.unanswered++
+	if s.all.add(t.Y, y) {
+		s.period(t.At).mae.Update(t.Y, y)
 	} else {
-		s.all.add(t.Y, y)
-		i := s.interval(t.At)
-		i.Count++
-		i.MAE += math.Abs(t.Y - y)
+		s.unjudged++
 	}
 	start := time.Now()
 	s.model.Pipeline.Learn(s.x, t.Y)
@@ -85,18 +90,16 @@ func (s *student) answer(t Turn) {
 	s.learned++
 }
 
-// interval is the one that a moment is in. Answers come almost in the order of
+// period is the one that a moment is in. Answers come almost in the order of
 // their questions, so it is among the last.
-func (s *student) interval(at time.Time) *Interval {
+func (s *student) period(at time.Time) *period {
 	start := at.UTC().Truncate(s.opts.Period)
 	i := len(s.over)
-	for i > 0 && s.over[i-1].Start.After(start) {
+	for i > 0 && s.over[i-1].start.After(start) {
 		i--
 	}
-	if i == 0 || !s.over[i-1].Start.Equal(start) {
-		s.over = append(s.over, Interval{})
-		copy(s.over[i+1:], s.over[i:])
-		s.over[i] = Interval{Start: start}
+	if i == 0 || !s.over[i-1].start.Equal(start) {
+		s.over = slices.Insert(s.over, i, period{start: start})
 		i++
 	}
 	return &s.over[i-1]
@@ -104,12 +107,12 @@ func (s *student) interval(at time.Time) *Interval {
 
 func (s *student) result() Result {
 	r := Result{
-		Name: s.model.Name, Count: s.all.count(), Unanswered: s.unanswered,
-		Scores: s.all.scores(), Over: slices.Clone(s.over), Err: s.err,
+		Name: s.model.Name, Count: s.all.count(), Unanswered: s.unjudged,
+		Scores: s.all.scores(), Err: s.err,
 		Predict: mean(s.asking, s.asked), Learn: mean(s.learning, s.learned),
 	}
-	for i := range r.Over {
-		r.Over[i].MAE /= float64(r.Over[i].Count)
+	for _, p := range s.over {
+		r.Over = append(r.Over, Interval{Start: p.start, Count: int(p.mae.N()), MAE: p.mae.Get()})
 	}
 	if encoded, err := s.model.Pipeline.AppendBinary(nil); err == nil {
 		r.StateBytes = len(encoded)
