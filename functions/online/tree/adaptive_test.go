@@ -62,8 +62,8 @@ func TestAdaptiveLikeRiver(t *testing.T) {
 	}
 }
 
-// How alternate trees take a place, and what it costs: in Compat all of them
-// but for a test that never decides, and errors are larger on every stream.
+// What the places that alternate trees take without a test cost: in Compat
+// errors are larger on every stream.
 func TestCompatAgainstFixed(t *testing.T) {
 	for _, s := range golden.Streams() {
 		t.Run(s.Name, func(t *testing.T) {

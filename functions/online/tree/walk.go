@@ -11,9 +11,14 @@ type Node struct {
 	Alternate bool    // it is the root of an alternate tree of the branch before it
 }
 
-// Walk yields the nodes, depth first: a branch, what is left and right of it, and
-// its alternate tree.
-func (g *growth) Walk(yield func(Node) bool) {
+// Walk yields the nodes, depth first: a branch, then what is left and right of it.
+func (t *HoeffdingRegressor) Walk(yield func(Node) bool) { t.walk(yield) }
+
+// Walk yields the nodes, depth first: a branch, what is left and right of it,
+// and its alternate tree.
+func (t *AdaptiveRegressor) Walk(yield func(Node) bool) { t.walk(yield) }
+
+func (g *growth) walk(yield func(Node) bool) {
 	if g.root != nil {
 		g.root.walk(false, yield)
 	}
