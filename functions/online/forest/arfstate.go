@@ -5,6 +5,7 @@ import (
 
 	"tripcast.dev/functions/online/internal/mt19937"
 	"tripcast.dev/functions/online/state"
+	"tripcast.dev/functions/online/tree"
 )
 
 const (
@@ -24,7 +25,10 @@ func (f *ARFRegressor) AppendBinary(b []byte) ([]byte, error) {
 		b = random.Append(b)
 	}
 	for i := range f.members {
-		b = f.members[i].append(b)
+		var err error
+		if b, err = f.members[i].append(b); err != nil {
+			return nil, err
+		}
 	}
 	return b, nil
 }
@@ -41,7 +45,9 @@ func (f *ARFRegressor) UnmarshalBinary(data []byte) error {
 		random.Decode(d)
 	}
 	for i := range members {
-		f.decode(&members[i], d)
+		if err := f.decode(&members[i], d); err != nil {
+			return err
+		}
 	}
 	if err := d.Close(); err != nil {
 		return err
@@ -61,22 +67,36 @@ func generators(members []arfMember) []*mt19937.Rand {
 	return found
 }
 
-func (m *arfMember) append(b []byte) []byte {
+func (m *arfMember) append(b []byte) ([]byte, error) {
 	b = state.AppendUint(b, uint64(m.warnings))
 	b = state.AppendUint(b, uint64(m.drifts))
 	b = m.squared.append(b)
 	b = m.deviations.errors.append(b)
 	b = state.AppendFloat(b, m.deviations.squared)
 	b = m.alarm.Append(m.warning.Append(b))
-	b = m.tree.Append(b)
-	b = state.AppendBool(b, m.background != nil)
-	if m.background != nil {
-		b = m.background.Append(b)
+	b, err := appendTree(b, m.tree)
+	if err != nil {
+		return nil, err
 	}
-	return b
+	b = state.AppendBool(b, m.background != nil)
+	if m.background == nil {
+		return b, nil
+	}
+	return appendTree(b, m.background)
 }
 
-func (f *ARFRegressor) decode(m *arfMember, d *state.Decoder) {
+// appendTree appends a tree with its own header: formats of trees may come that
+// do not concern the forest.
+func appendTree(b []byte, t *tree.HoeffdingRegressor) ([]byte, error) {
+	data, err := t.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	return state.AppendBytes(b, data), nil
+}
+
+// decode reads a member. The decoder's own error is left to it.
+func (f *ARFRegressor) decode(m *arfMember, d *state.Decoder) error {
 	m.warnings = int(d.UintUpTo(math.MaxInt))
 	m.drifts = int(d.UintUpTo(math.MaxInt))
 	m.squared = decodeAverage(d, maxMiss*maxMiss)
@@ -86,11 +106,22 @@ func (f *ARFRegressor) decode(m *arfMember, d *state.Decoder) {
 	}
 	m.warning.Decode(d)
 	m.alarm.Decode(d)
-	m.tree.Decode(d)
-	if d.Bool() {
-		m.background = f.newTree(m)
-		m.background.Decode(d)
+	if err := decodeTree(d, m.tree); err != nil {
+		return err
 	}
+	if !d.Bool() {
+		return nil
+	}
+	m.background = f.newTree(m)
+	return decodeTree(d, m.background)
+}
+
+func decodeTree(d *state.Decoder, t *tree.HoeffdingRegressor) error {
+	data := d.Bytes()
+	if d.Err() != nil {
+		return nil
+	}
+	return t.UnmarshalBinary(data)
 }
 
 func (a *average) append(b []byte) []byte {
