@@ -236,7 +236,7 @@ func (t *mondrian) predict(x []float64, aggregate bool) float64 {
 	}
 	for at = leaf.parent; at != none; at = t.nodes[at].parent {
 		node := &t.nodes[at]
-		half := 0.5 * libm.Exp(node.weight-node.logWeight)
+		half := float64(0.5 * libm.Exp(node.weight-node.logWeight))
 		y = float64(half*node.mean) + float64((1-half)*y)
 	}
 	return y

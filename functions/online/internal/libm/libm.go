@@ -16,7 +16,11 @@ const (
 )
 
 // Finite reports whether x is a number and not infinite.
-func Finite(x float64) bool { return x-x == 0 }
+func Finite(x float64) bool {
+	// The conversions keep an inlined product from being fused into the difference,
+	// which would then be its rounding error.
+	return float64(x)-float64(x) == 0
+}
 
 // Exp returns e**x: +Inf above 709.78, 0 below -745.13, NaN for NaN.
 func Exp(x float64) float64 {
