@@ -5,11 +5,11 @@ import (
 	"math"
 	"runtime"
 	"slices"
-	"sync"
 
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/internal/libm"
 	"tripcast.dev/functions/online/internal/mt19937"
+	"tripcast.dev/functions/online/internal/together"
 )
 
 // AMFConfig are the parameters of an AMFRegressor, with River's names and
@@ -154,13 +154,12 @@ func (f *AMFRegressor) Learn(x []float64, y float64) {
 		}
 		f.x[i] = xi
 	}
+	workers := 1
 	if f.shared() {
-		f.learnTogether(y)
-		return
+		workers = runtime.GOMAXPROCS(0)
 	}
-	for i := range f.trees {
-		f.trees[i].learn(f.x, y, &f.config, f.order)
-	}
+	// Each tree has its own generator, so that it does not matter who comes first.
+	together.Each(workers, len(f.trees), func(i int) { f.trees[i].learn(f.x, y, &f.config, f.order) })
 }
 
 // shared reports whether the trees are so large that the work is worth sharing
@@ -171,19 +170,3 @@ func (f *AMFRegressor) shared() bool {
 	return len(f.trees) > 1 && len(f.trees)*len(f.trees[0].nodes) > enough && runtime.GOMAXPROCS(0) > 1
 }
 
-// learnTogether shares out the trees. Each has its own generator, so that it
-// does not matter who comes first.
-func (f *AMFRegressor) learnTogether(y float64) {
-	workers := min(runtime.GOMAXPROCS(0), len(f.trees))
-	var wg sync.WaitGroup
-	learn := func(from int) {
-		for i := from; i < len(f.trees); i += workers {
-			f.trees[i].learn(f.x, y, &f.config, f.order)
-		}
-	}
-	for w := 1; w < workers; w++ {
-		wg.Go(func() { learn(w) })
-	}
-	learn(0)
-	wg.Wait()
-}

@@ -29,9 +29,7 @@ type Crew struct {
 	atOnce bool
 }
 
-// Each calls part(0) to part(n-1), perhaps at once, and returns when all have
-// returned. Parts touch nothing that another changes, so that it does not show
-// in what order they were done.
+// Each calls part(0) to part(n-1), perhaps at once, as the function Each does.
 func (c *Crew) Each(n int, part func(int)) {
 	workers := min(runtime.GOMAXPROCS(0), n)
 	timed := c.turn%trial == 0 && !c.Always
@@ -40,40 +38,56 @@ func (c *Crew) Each(n int, part func(int)) {
 	case workers > 1 && timed:
 		c.time(n, part)
 	case workers > 1 && (c.atOnce || c.Always):
-		share(workers, n, part)
+		Each(workers, n, part)
 	default:
-		oneByOne(n, part)
+		Each(1, n, part)
 	}
-}
-
-// share lets workers take one part after the other.
-func share(workers, n int, part func(int)) {
-	var next atomic.Int64
-	work := func() {
-		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-			part(i)
-		}
-	}
-	var wg sync.WaitGroup
-	for range workers - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
 }
 
 // time does the parts one by one and decides how they are done the next times.
 // One of two timings may have been disturbed.
 func (c *Crew) time(n int, part func(int)) {
 	start := time.Now()
-	oneByOne(n, part)
+	Each(1, n, part)
 	took := time.Since(start)
 	c.atOnce = min(took, c.last) >= enough
 	c.last = took
 }
 
-func oneByOne(n int, part func(int)) {
-	for i := range n {
-		part(i)
+// Each calls part(0) to part(n-1), by so many workers, each of whom takes one
+// part after the other, and returns when all have returned. Parts touch nothing
+// that another changes, so that it does not show in what order they were done. If
+// one panics, Each panics in the caller, as a loop would: whoever recovers a
+// model's panics recovers those of its members.
+func Each(workers, n int, part func(int)) {
+	if workers <= 1 {
+		for i := range n {
+			part(i)
+		}
+		return
+	}
+	var (
+		next     atomic.Int64
+		wg       sync.WaitGroup
+		once     sync.Once
+		panicked any
+	)
+	work := func() {
+		defer func() {
+			if v := recover(); v != nil {
+				once.Do(func() { panicked = v })
+			}
+		}()
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			part(i)
+		}
+	}
+	for range workers - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	if panicked != nil {
+		panic(panicked)
 	}
 }

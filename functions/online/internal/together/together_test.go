@@ -52,3 +52,24 @@ func TestOneProcessor(t *testing.T) {
 		t.Errorf("%d parts were done", next)
 	}
 }
+
+// A panic of a goroutine that nobody can recover would end the program.
+func TestPanicIsTheCallers(t *testing.T) {
+	for _, workers := range []int{1, 2, 4} {
+		for at := range 4 {
+			func() {
+				defer func() {
+					if v := recover(); v != at {
+						t.Errorf("%d workers: recovered %v, want %d", workers, v, at)
+					}
+				}()
+				Each(workers, 4, func(i int) {
+					if i == at {
+						panic(i)
+					}
+				})
+				t.Errorf("%d workers: the panic of part %d is lost", workers, at)
+			}()
+		}
+	}
+}
