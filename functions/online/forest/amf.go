@@ -169,4 +169,3 @@ func (f *AMFRegressor) shared() bool {
 	const enough = 8_000
 	return len(f.trees) > 1 && len(f.trees)*len(f.trees[0].nodes) > enough && runtime.GOMAXPROCS(0) > 1
 }
-
