@@ -24,7 +24,7 @@ func (c *comparison) add(who contender, ours timing, theirs map[string]map[strin
 		first = []string{"", ""}
 	}
 	for _, version := range []string{demoRiver, newestRiver} {
-		t, ok := theirs[version][who.name]
+		t, ok := theirs[version][who.theirs()]
 		if !ok {
 			continue // it has none
 		}
