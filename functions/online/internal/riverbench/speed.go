@@ -47,7 +47,7 @@ var contenders = []contender{
 	{name: "HoeffdingTreeRegressor", model: "HoeffdingTreeRegressor", events: 20_000},
 	{name: "HoeffdingAdaptiveTreeRegressor", model: "{HoeffdingAdaptiveTreeRegressor: {max_depth: 20}}", events: 20_000},
 	{
-		name: "the same, compat", river: "HoeffdingAdaptiveTreeRegressor", events: 20_000,
+		name: "HoeffdingAdaptiveTreeRegressor/compat", river: "HoeffdingAdaptiveTreeRegressor", events: 20_000,
 		model: "{HoeffdingAdaptiveTreeRegressor: {max_depth: 20, alternate_trees: compat}}",
 	},
 	{name: "KNNRegressor", model: "KNNRegressor", events: 5_000, notes: map[string]string{newestRiver: "SWINN, approximate"}},
