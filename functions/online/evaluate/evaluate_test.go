@@ -46,7 +46,7 @@ func model(t testing.TB, name string, s *scripted) evaluate.Model {
 	return evaluate.Model{Name: name, Pipeline: p}
 }
 
-func linear(t testing.TB, name string, features ...string) evaluate.Model {
+func regression(t testing.TB, name string, features ...string) evaluate.Model {
 	t.Helper()
 	c, err := online.ParseCatalogue(fmt.Appendf(nil,
 		"champion: %[1]s\nmodels:\n  - {name: %[1]s, features: [%[2]s], transformers: [StandardScaler], model: LinearRegression}\n",
@@ -121,7 +121,7 @@ func near(t *testing.T, what string, got, want float64) {
 }
 
 func TestNothingToJudge(t *testing.T) {
-	r := progressive(t, nil, evaluate.Options{}, linear(t, "m", "a"))[0]
+	r := progressive(t, nil, evaluate.Options{}, regression(t, "m", "a"))[0]
 	if r.Count != 0 || !math.IsNaN(r.MAE) || !math.IsNaN(r.R2) || r.Bias == 0 || r.Predict != 0 || len(r.Over) != 0 {
 		t.Errorf("result of nothing %+v", r)
 	}
@@ -139,7 +139,7 @@ func TestFeatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	samples := []evaluate.Sample{trip("0", 0, 1, 1, 1, 2), trip("1", 1, 2, 1, math.Inf(1), 4)}
-	progressive(t, samples, evaluate.Options{}, evaluate.Model{Name: "m", Pipeline: p}, linear(t, "l", "a"))
+	progressive(t, samples, evaluate.Options{}, evaluate.Model{Name: "m", Pipeline: p}, regression(t, "l", "a"))
 	if got := fmt.Sprint(seen); got != "[[2 1] [2 1] [4 NaN] [4 NaN]]" {
 		t.Errorf("saw %s", got)
 	}
@@ -159,7 +159,7 @@ func TestDeterminism(t *testing.T) {
 	judged := func(workers int, features ...[]string) []evaluate.Result {
 		var models []evaluate.Model
 		for _, f := range features {
-			models = append(models, linear(t, "m", f...))
+			models = append(models, regression(t, "m", f...))
 		}
 		results := progressive(t, samples, evaluate.Options{Workers: workers, Period: time.Minute}, models...)
 		for i := range results {
@@ -183,7 +183,7 @@ func TestDeterminism(t *testing.T) {
 // It is what a loop by hand is.
 func TestProgressiveIsTheLoop(t *testing.T) {
 	samples := randomTrips(8, 3000)
-	byHand := linear(t, "m", "a", "b").Pipeline
+	byHand := regression(t, "m", "a", "b").Pipeline
 	predicted := map[int]float64{}
 	var mae float64
 	for turn, err := range evaluate.Turns(stream(samples...)) {
@@ -204,7 +204,7 @@ func TestProgressiveIsTheLoop(t *testing.T) {
 		if answers++; m != 0 || p != predicted[n] {
 			t.Errorf("model %d had predicted %v for %s, want %v", m, p, s.ID, predicted[n])
 		}
-	}}, linear(t, "m", "a", "b"))[0]
+	}}, regression(t, "m", "a", "b"))[0]
 	if answers != len(samples) || math.Abs(r.MAE-mae) > 1e-9 {
 		t.Errorf("%d answers, MAE %v, want %d and %v", answers, r.MAE, len(samples), mae)
 	}
@@ -218,7 +218,7 @@ func TestPanicStopsOneModel(t *testing.T) {
 		}
 		return 1
 	}})
-	results := progressive(t, samples, evaluate.Options{}, bad, linear(t, "good", "a"))
+	results := progressive(t, samples, evaluate.Options{}, bad, regression(t, "good", "a"))
 	if r := results[0]; r.Err == nil || !strings.Contains(r.Err.Error(), "model bad panicked on sample") || r.Count < 13 || r.Count > 30 {
 		t.Errorf("bad: %+v", r)
 	}
@@ -251,7 +251,7 @@ func TestSamplesThatEndInAnError(t *testing.T) {
 			yield(evaluate.Sample{}, cut)
 		}
 	}
-	results, err := evaluate.Progressive(t.Context(), names, samples, []evaluate.Model{linear(t, "m", "a")}, evaluate.Options{})
+	results, err := evaluate.Progressive(t.Context(), names, samples, []evaluate.Model{regression(t, "m", "a")}, evaluate.Options{})
 	if !errors.Is(err, cut) || len(results) != 1 || results[0].Count != 1 || results[0].MAE != 10 {
 		t.Errorf("results %+v, error %v", results, err)
 	}
@@ -267,7 +267,7 @@ func TestCancel(t *testing.T) {
 			}
 		}
 	}
-	results, err := evaluate.Progressive(ctx, names, endless, []evaluate.Model{linear(t, "m", "a")}, evaluate.Options{})
+	results, err := evaluate.Progressive(ctx, names, endless, []evaluate.Model{regression(t, "m", "a")}, evaluate.Options{})
 	if results != nil || !errors.Is(err, enough) {
 		t.Errorf("results %v, error %v", results, err)
 	}
@@ -312,7 +312,7 @@ func BenchmarkProgressive(b *testing.B) {
 	samples := randomTrips(12, 20000)
 	b.ReportAllocs()
 	for b.Loop() {
-		progressive(b, samples, evaluate.Options{}, linear(b, "m", "a", "b"))
+		progressive(b, samples, evaluate.Options{}, regression(b, "m", "a", "b"))
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(samples)), "ns/sample")
 }
