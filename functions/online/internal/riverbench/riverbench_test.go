@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -202,5 +203,29 @@ func TestParity(t *testing.T) {
 	text = strings.Join(strings.Fields(out.String()), " ")
 	if err != nil || !strings.Contains(text, "better 80 0 0.0000 0 -20.0 % worse 120 0 0.0000 0 +20.0 %") {
 		t.Errorf("error %v, printed\n%s", err, &out)
+	}
+}
+
+func TestWhatIsMissing(t *testing.T) {
+	empty := t.TempDir()
+	t.Setenv("PATH", empty)
+	e := environments{folder: t.TempDir(), log: io.Discard}
+	if _, err := e.python(t.Context(), demoRiver); err == nil || !strings.Contains(err.Error(), "no python3.11 in the PATH") {
+		t.Errorf("error %v without Python", err)
+	}
+	for _, tool := range []string{"cargo", "cc"} {
+		err := buildDemoRiver(t.Context(), func(...string) error { t.Error("pip was run"); return nil })
+		if err == nil || !strings.Contains(err.Error(), tool) {
+			t.Errorf("error %v without %s", err, tool)
+		}
+		if err := os.WriteFile(filepath.Join(empty, tool), []byte("#!/bin/sh"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := errors.New("no network")
+	runs := 0
+	err := buildDemoRiver(t.Context(), func(...string) error { runs++; return failed })
+	if !errors.Is(err, failed) || runs != 1 {
+		t.Errorf("error %v after %d runs of a pip that fails", err, runs)
 	}
 }

@@ -75,10 +75,10 @@ func buildDemoRiver(_ context.Context, pip func(...string) error) error {
 			return fmt.Errorf("there is only the source of it for Python 3.11, and building it needs %s: %w", tool.what, err)
 		}
 	}
-	return errors.Join(
-		pip("numpy<1.24", "pandas<2", "scipy<1.11", "cython<3", "setuptools==65.5.0", "setuptools-rust<1.10", "wheel"),
-		pip("--no-build-isolation", "--no-deps", "river=="+demoRiver),
-	)
+	if err := pip("numpy<1.24", "pandas<2", "scipy<1.11", "cython<3", "setuptools==65.5.0", "setuptools-rust<1.10", "wheel"); err != nil {
+		return err
+	}
+	return pip("--no-build-isolation", "--no-deps", "river=="+demoRiver)
 }
 
 // findPython finds a Python 3.11. From 3.12 on, sum() is compensated, and River
