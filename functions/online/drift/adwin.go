@@ -26,6 +26,11 @@ type ADWINConfig struct {
 	MaxBuckets      int     // buckets of one size, from 2 to 100: more mean finer cuts and a larger state
 	MinWindowLength int     // values on either side of a cut, at least 1
 	GracePeriod     int     // values before the first look, at least 0
+
+	// Before022 looks for a change as River did before its version 0.22, and so
+	// the first taxi demo: it leaves the newest bucket of every length out of
+	// the older part (river#1614).
+	Before022 bool
 }
 
 // DefaultADWINConfig returns River's defaults.
@@ -181,6 +186,9 @@ func (a *ADWIN) cut() bool {
 	for i := len(a.counts) - 1; i >= 0; i-- {
 		n := size(i)
 		row := a.row(i)
+		if a.config.Before022 && len(row) > 0 {
+			row = row[:len(row)-1]
+		}
 		for _, b := range row {
 			n0 += n
 			n1 -= n

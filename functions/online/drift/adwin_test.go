@@ -25,6 +25,7 @@ func TestRiver(t *testing.T) {
 			ADWINConfig{Delta: .05, Clock: 3, MaxBuckets: 9, MinWindowLength: 2, GracePeriod: 50},
 			func(i int, y float64) float64 { return y * float64(1+i/3000%2) / 1024 }, 6,
 		},
+		{"adwin-0.13", before022(), func(i int, y float64) float64 { return y * float64(1+i/3000%2) / 1024 }, 6},
 	} {
 		var a *ADWIN
 		golden.Run(t, tt.golden, 1e-12, 1, func(golden.Stream) func(golden.Event) float64 {
@@ -45,6 +46,12 @@ func TestRiver(t *testing.T) {
 			}
 		})
 	}
+}
+
+func before022() ADWINConfig {
+	c := DefaultADWINConfig()
+	c.Before022 = true
+	return c
 }
 
 // The sums of the window are those of the values in it.

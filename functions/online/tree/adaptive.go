@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/drift"
 	"tripcast.dev/functions/online/internal/mt19937"
 	"tripcast.dev/functions/online/state"
 )
@@ -14,7 +15,7 @@ const (
 )
 
 // AdaptiveConfig are the parameters of an AdaptiveRegressor, with River's names
-// and defaults but for Compat, which is ours. The detector is River's default.
+// and defaults but for Compat and Before022, which are ours. The detector is River's default.
 type AdaptiveConfig struct {
 	Config
 	BootstrapSampling    bool    // a leaf learns an event with a weight drawn from Poisson(1), at least 1
@@ -23,7 +24,10 @@ type AdaptiveConfig struct {
 	// Compat makes alternate trees as River has them: the first split of one takes
 	// the place of the branch that it is to be compared with, uncompared.
 	Compat bool
-	Seed   uint64
+	// Before022 watches branches by the ADWIN that River had before its version
+	// 0.22. With Compat the tree is that of River 0.13.0, and of the first taxi demo.
+	Before022 bool
+	Seed      uint64
 }
 
 // DefaultAdaptiveConfig returns River's defaults, the seed 0 and no Compat.
@@ -70,22 +74,27 @@ var _ online.Regressor = (*AdaptiveRegressor)(nil)
 func NewAdaptiveRegressor(width int, config AdaptiveConfig) *AdaptiveRegressor {
 	config.DriftWindowThreshold = max(config.DriftWindowThreshold, 1)
 	t := &AdaptiveRegressor{growth: newGrowth(width, config.Config, nil), config: config}
-	t.adapts = true
+	t.adapts, t.detector = true, drift.DefaultADWINConfig()
+	t.detector.Before022 = config.Before022
 	t.rand.Seed(config.Seed)
 	return t
 }
 
 // AdaptiveRegressorKind builds an AdaptiveRegressor from a catalogue. Parameters:
 // those of ReadConfig, bootstrap_sampling, drift_window_threshold,
-// switch_significance and alternate_trees, which is fixed or compat.
+// switch_significance and alternate_trees, which is fixed, compat or
+// compat-0.13: as they should be, as River 0.26.1 has them, or as River 0.13.0
+// has them, with its ADWIN.
 func AdaptiveRegressorKind(p *online.Params) online.Regressor {
 	c := DefaultAdaptiveConfig()
+	alternates := p.Choice("alternate_trees", "fixed", "compat", "compat-0.13")
 	return NewAdaptiveRegressor(p.Width(), AdaptiveConfig{
 		Config:               ReadConfig(p),
 		BootstrapSampling:    p.Bool("bootstrap_sampling", c.BootstrapSampling),
 		DriftWindowThreshold: p.Int("drift_window_threshold", c.DriftWindowThreshold, online.AtLeast(1), online.AtMost(1e9)),
 		SwitchSignificance:   p.Float("switch_significance", c.SwitchSignificance, online.AtLeast(0), online.AtMost(1)),
-		Compat:               p.Choice("alternate_trees", "fixed", "compat") == "compat",
+		Compat:               alternates != "fixed",
+		Before022:            alternates == "compat-0.13",
 		Seed:                 p.Seed(),
 	})
 }
@@ -165,7 +174,7 @@ func (t *AdaptiveRegressor) learn(slot **node, n *node, x []float64, y, e float6
 	case worse && t.leaves < t.growth.config.MaxLeaves && nested < maxNested:
 		w.errors = moments{}
 		w.alternate = t.newLeaf(n.depth, moments{}, nil)
-		w.alternate.watch = newWatch()
+		w.alternate.watch = t.newWatch()
 		t.counts.Alternates++
 	}
 	if w.alternate != nil {
@@ -197,7 +206,7 @@ func (t *AdaptiveRegressor) learnLeaf(slot **node, n *node, x []float64, y, e fl
 	if branch == nil {
 		return
 	}
-	branch.watch = newWatch()
+	branch.watch = t.newWatch()
 	if n.watch != nil && t.config.Compat && *slot != n {
 		t.counts.Unchecked++
 		t.lost = true

@@ -35,12 +35,15 @@ func TestAdaptiveLikeRiver(t *testing.T) {
 	demo.MaxDepth, demo.Seed, demo.Compat = 20, 1, true
 	fixed.Seed = 1
 	plain.BootstrapSampling, plain.Compat = false, true
+	first := demo
+	first.Before022 = true
 	nested := tree.DefaultAdaptiveConfig()
 	nested.GracePeriod, nested.DriftWindowThreshold, nested.SwitchSignificance, nested.Seed = 50, 40, .5, 2
 	eager := nested
 	eager.Compat = true
 	for name, config := range map[string]tree.AdaptiveConfig{
 		"hat-demo":        demo,
+		"hat-0.13":        first,
 		"hat-fixed":       fixed,
 		"hat-nobootstrap": plain,
 		"hat-eager":       eager,

@@ -16,7 +16,7 @@ const (
 
 // blank is a tree of the same parameters with nothing learned.
 func (g *growth) blank() growth {
-	return growth{config: g.config, width: g.width, digits: g.digits, subset: g.subset, adapts: g.adapts}
+	return growth{config: g.config, width: g.width, digits: g.digits, subset: g.subset, adapts: g.adapts, detector: g.detector}
 }
 
 // decode reads what encode has written into a blank tree.
@@ -46,7 +46,7 @@ func (g *growth) decodeNode(d *state.Decoder, depth, nested int, root bool) *nod
 		return n
 	}
 	if flags&isWatched != 0 {
-		n.watch = decodeWatch(d)
+		n.watch = g.decodeWatch(d)
 		if flags&hasAlternate != 0 {
 			n.watch.alternate = g.decodeNode(d, depth, nested+1, true)
 		}

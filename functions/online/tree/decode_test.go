@@ -41,7 +41,7 @@ func TestImpossibleStates(t *testing.T) {
 		"alternates without end": func(m *AdaptiveRegressor, _ *leaf) {
 			for range maxNested + 1 {
 				root := *m.root
-				root.watch = newWatch()
+				root.watch = m.newWatch()
 				root.watch.alternate = m.root
 				m.root = &root
 			}
@@ -66,7 +66,7 @@ func (t *AdaptiveRegressor) watchLeaf() {
 	for n.leaf == nil {
 		n = n.left
 	}
-	n.watch = newWatch()
+	n.watch = t.newWatch()
 }
 
 // A state that is larger than the parameters allow is not read.

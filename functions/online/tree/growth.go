@@ -3,6 +3,7 @@ package tree
 import (
 	"math"
 
+	"tripcast.dev/functions/online/drift"
 	"tripcast.dev/functions/online/internal/libm"
 	"tripcast.dev/functions/online/internal/mt19937"
 )
@@ -79,6 +80,8 @@ type growth struct {
 	digits decimals
 	subset *Subset
 	adapts bool // branches are watched
+
+	detector drift.ADWINConfig // that watches them
 
 	root   *node // nil before the first event
 	leaves int

@@ -15,7 +15,7 @@ type watch struct {
 	alternate *node // nil where there is none
 }
 
-func newWatch() *watch { return &watch{detector: drift.NewADWIN(drift.DefaultADWINConfig())} }
+func (g *growth) newWatch() *watch { return &watch{detector: drift.NewADWIN(g.detector)} }
 
 // observe takes in an error and reports whether errors have become larger.
 func (w *watch) observe(e float64) bool {
@@ -37,8 +37,8 @@ func (w *watch) observe(e float64) bool {
 
 func (w *watch) append(b []byte) []byte { return w.errors.append(w.detector.Append(b)) }
 
-func decodeWatch(d *state.Decoder) *watch {
-	w := newWatch()
+func (g *growth) decodeWatch(d *state.Decoder) *watch {
+	w := g.newWatch()
 	w.detector.Decode(d)
 	w.errors = decodeMoments(d)
 	return w

@@ -25,8 +25,8 @@ func (c *comparison) add(who contender, ours timing, theirs map[string]map[strin
 	}
 	for _, version := range []string{demoRiver, newestRiver} {
 		t, ok := theirs[version][who.theirs()]
-		if !ok {
-			continue // it has none
+		if !ok || who.of != "" && who.of != version {
+			continue // it has none, or another
 		}
 		library := "River " + version
 		if note := who.notes[version]; note != "" {

@@ -19,4 +19,10 @@ def adwin_shift(stream):
     yield from detect(detector, (y * (1 + i // 3000 % 2) / 1024 for i, (_, y) in enumerate(stream)))
 
 
-CASES = {"adwin": adwin, "adwin_shift": adwin_shift}
+def adwin_013(stream):
+    """River 0.13.0, which leaves the newest bucket of every length out of a cut."""
+    yield from detect(drift.ADWIN(), (y * (1 + i // 3000 % 2) / 1024 for i, (_, y) in enumerate(stream)))
+
+
+CASES = {"adwin": adwin, "adwin_shift": adwin_shift, "adwin-0.13": adwin_013}
+RIVER = {"adwin-0.13": "0.13.0"}

@@ -29,10 +29,11 @@ def lines(node):
 
 
 def learn(model, stream):
-    pipeline = preprocessing.StandardScaler() | model
-    for x, y in stream:
-        yield pipeline.predict_one(x)
-        pipeline.learn_one(x, y)
+    scaler = preprocessing.StandardScaler()
+    for x, y in stream:  # by hand: a pipeline of 0.13.0 teaches the scaler when it predicts
+        yield model.predict_one(scaler.transform_one(x))
+        scaler.learn_one(x)
+        model.learn_one(scaler.transform_one(x), y)
     end = list(lines(model._root))
     if isinstance(model, tree.HoeffdingAdaptiveTreeRegressor):
         end.append(
@@ -113,6 +114,11 @@ def hat_demo(stream):
     yield from learn(tree.HoeffdingAdaptiveTreeRegressor(max_depth=20, seed=1), stream)
 
 
+def hat_013(stream):
+    """The first taxi demo's: River 0.13.0 has another ADWIN."""
+    yield from learn(tree.HoeffdingAdaptiveTreeRegressor(max_depth=20, seed=1), stream)
+
+
 def hat_fixed(stream):
     with checked_alternates():
         yield from learn(tree.HoeffdingAdaptiveTreeRegressor(seed=1), stream)
@@ -141,8 +147,10 @@ CASES = {
     "ht-shallow": ht_shallow,
     "ht-mean": ht_mean,
     "hat-demo": hat_demo,
+    "hat-0.13": hat_013,
     "hat-fixed": hat_fixed,
     "hat-nobootstrap": hat_nobootstrap,
     "hat-eager": hat_eager,
     "hat-nested": hat_nested,
 }
+RIVER = {"hat-0.13": "0.13.0"}
