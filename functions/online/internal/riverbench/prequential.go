@@ -35,6 +35,8 @@ type judged struct {
 	RMSE    float64 `json:"rmse"`
 	R2      float64 `json:"r2"`
 	Seconds float64 `json:"seconds"`
+
+	StateBytes int `json:"state_bytes"` // of its pickle
 }
 
 // prequential is the command of that name.
@@ -160,7 +162,7 @@ func isOf(name, river, version string) bool {
 func (b bench) printParity(ours []evaluate.Result, theirs map[string]map[string]judged) (best float64, err error) {
 	best = math.Inf(1)
 	w := tabwriter.NewWriter(b.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, strings.Join([]string{"model", "library", "trips", "MAE", "RMSE", "R2", "ours in MAE", "in RMSE"}, "\t"))
+	fmt.Fprintln(w, strings.Join([]string{"model", "library", "trips", "MAE", "RMSE", "R2", "state bytes", "ours in MAE", "in RMSE", "in state"}, "\t"))
 	for _, r := range ours {
 		name := r.Name
 		for _, version := range []string{demoRiver, newestRiver} {
@@ -170,10 +172,11 @@ func (b bench) printParity(ours []evaluate.Result, theirs map[string]map[string]
 				continue
 			}
 			best = min(best, j.MAE)
-			fmt.Fprintf(w, "%s\tRiver %s\t%d\t%.8g\t%.8g\t%.6g\t%+.2g\t%+.2g\n", name, version, j.Count, j.MAE, j.RMSE, j.R2, r.MAE/j.MAE-1, r.RMSE/j.RMSE-1)
+			fmt.Fprintf(w, "%s\tRiver %s\t%d\t%.8g\t%.8g\t%.6g\t%s\t%+.2g\t%+.2g\t%s\n", name, version, j.Count, j.MAE, j.RMSE, j.R2,
+				grouped(float64(j.StateBytes)), r.MAE/j.MAE-1, r.RMSE/j.RMSE-1, times(float64(j.StateBytes)/float64(r.StateBytes), "smaller", "larger"))
 			name = ""
 		}
-		fmt.Fprintf(w, "%s\ttripcast\t%d\t%.8g\t%.8g\t%.6g\t\t\n", name, r.Count, r.MAE, r.RMSE, r.R2)
+		fmt.Fprintf(w, "%s\ttripcast\t%d\t%.8g\t%.8g\t%.6g\t%s\t\t\t\n", name, r.Count, r.MAE, r.RMSE, r.R2, grouped(float64(r.StateBytes)))
 	}
 	if err := w.Flush(); err != nil {
 		return best, err

@@ -16,6 +16,7 @@ import csv
 import datetime as dt
 import gzip
 import json
+import pickle
 import sys
 import time
 
@@ -70,8 +71,10 @@ def main(path, *names):
     samples = list(read(path))
     for name in names or MODELS:
         start = time.perf_counter()
-        result = evaluate(preprocessing.StandardScaler() | MODELS[name](), samples)
-        print(json.dumps({"name": name, "river": river.__version__, "seconds": time.perf_counter() - start, **result}), flush=True)
+        model = preprocessing.StandardScaler() | MODELS[name]()
+        result = evaluate(model, samples)
+        result |= {"seconds": time.perf_counter() - start, "state_bytes": len(pickle.dumps(model))}
+        print(json.dumps({"name": name, "river": river.__version__, **result}), flush=True)
 
 
 if __name__ == "__main__":

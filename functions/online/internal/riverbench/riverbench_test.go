@@ -187,14 +187,14 @@ func TestParity(t *testing.T) {
 	var out bytes.Buffer
 	b := bench{stdout: &out}
 	best, err := b.printParity(
-		[]evaluate.Result{{Name: "a", Count: 9, Scores: evaluate.Scores{MAE: 100.1, RMSE: 200}}, {Name: "new", Count: 9, Scores: evaluate.Scores{MAE: 50}}},
-		map[string]map[string]judged{demoRiver: {"a": {Count: 9, MAE: 100, RMSE: 200}}, newestRiver: {"a": {Count: 9, MAE: 99, RMSE: 250}}},
+		[]evaluate.Result{{Name: "a", Count: 9, StateBytes: 50, Scores: evaluate.Scores{MAE: 100.1, RMSE: 200}}, {Name: "new", Count: 9, Scores: evaluate.Scores{MAE: 50}}},
+		map[string]map[string]judged{demoRiver: {"a": {Count: 9, MAE: 100, RMSE: 200, StateBytes: 1000}}, newestRiver: {"a": {Count: 9, MAE: 99, RMSE: 250, StateBytes: 25}}},
 	)
 	if err != nil || best != 99 {
 		t.Errorf("the best of River's has %v, want 99 (%v)", best, err)
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
-	for _, want := range []string{"a River 0.13.0 9 100 200 0 +0.001 +0 River 0.26.1 9 99 250 0 +0.011 -0.2 tripcast 9 100.1 200 0", "new tripcast 9 50"} {
+	for _, want := range []string{"a River 0.13.0 9 100 200 0 1,000 +0.001 +0 20.0x smaller River 0.26.1 9 99 250 0 25 +0.011 -0.2 2.00x larger tripcast 9 100.1 200 0 50", "new tripcast 9 50"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, &out)
 		}
