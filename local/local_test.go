@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +20,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
+	"tripcast.dev/functions/online"
+	"tripcast.dev/functions/online/evaluate"
+	"tripcast.dev/functions/online/kinds"
+	"tripcast.dev/infra"
 	"tripcast.dev/local/broker"
 )
 
@@ -114,7 +119,8 @@ func TestRecordedTrips(t *testing.T) {
 		t.Skip("SKIPPED: a minute of work, left out by -short")
 	}
 	file := sharedTrips(t)
-	args, trips := []string{"--trips", file, "--speed", "0", "--exit-when-done"}, int64(58894)
+	samples := filepath.Join(t.TempDir(), "samples.csv")
+	args, trips := []string{"--trips", file, "--speed", "0", "--exit-when-done", "--samples", samples}, int64(58894)
 	if raceEnabled {
 		args, trips = append(args, "--limit", "5000"), 5000
 	}
@@ -125,6 +131,52 @@ func TestRecordedTrips(t *testing.T) {
 	wantAll(t, r, trips)
 	if r.Duplicates != 0 || r.DeadLetters != 0 || r.Rejected != 0 {
 		t.Errorf("duplicates %d, dead letters %d, rejected %d: want none", r.Duplicates, r.DeadLetters, r.Rejected)
+	}
+	if !raceEnabled {
+		judgeModels(t, samples)
+	}
+}
+
+// judgeModels asks the shipped models about the trips that were played, each
+// label learned when its trip had ended. The features do not depend on the run,
+// so that neither do the errors.
+func judgeModels(t *testing.T, file string) {
+	catalogue, err := online.ParseCatalogue(infra.Models(), kinds.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var models []evaluate.Model
+	for _, spec := range catalogue.Models {
+		pipeline, err := spec.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		models = append(models, evaluate.Model{Name: spec.Name, Pipeline: pipeline})
+	}
+	samples, err := evaluate.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer samples.Close()
+	results, err := evaluate.Progressive(t.Context(), samples.Features(), samples.Samples(t.Context()), models, evaluate.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mae := map[string]float64{}
+	for _, r := range results {
+		if r.Err != nil || r.Unanswered != 0 {
+			t.Errorf("%s: %d unanswered, error %v", r.Name, r.Unanswered, r.Err)
+		}
+		mae[r.Name] = r.MAE
+	}
+	// The demo's pipelines have the errors of River 0.13.0: `task prequential`.
+	for name, river := range map[string]float64{"linear-regression": 87542151, "decision-tree": 434.97363, "nearest-neighbors": 531.27776} {
+		if math.Abs(mae[name]-river) > 1e-6*river {
+			t.Errorf("%s has a mean absolute error of %v, River's %v", name, mae[name], river)
+		}
+	}
+	if champion, most := mae[catalogue.Champion], 0.8*mae["decision-tree"]; !(champion < most) {
+		t.Errorf("the champion has a mean absolute error of %v, want less than %v, a fifth below the best of the demo's", champion, most)
 	}
 }
 
