@@ -35,7 +35,7 @@ func (a *ADWIN) Decode(d *state.Decoder) {
 	read.drifted = d.Bool()
 	read.tick = int(d.UintUpTo(uint64(a.config.Clock - 1)))
 	read.detections = int(d.UintUpTo(math.MaxInt))
-	read.total = within(d, math.Inf(-1), maxTotal)
+	read.total = d.FloatWithin(-maxTotal, maxTotal)
 	read.variance = d.Float()
 	rows := d.Len(1)
 	if rows < 1 || rows > maxRows {
@@ -56,9 +56,10 @@ func (a *ADWIN) Decode(d *state.Decoder) {
 func (a *ADWIN) decodeRow(d *state.Decoder, i int) {
 	n := size(i)
 	for range d.UintUpTo(uint64(a.config.MaxBuckets)) {
-		b := bucket{total: within(d, math.Inf(-1), 2*maxValue*n)}
+		// Beyond, sums of what has been read could overflow.
+		b := bucket{total: d.FloatWithin(-2*maxValue*n, 2*maxValue*n)}
 		if i > 0 {
-			b.variance = within(d, 0, 8*maxValue*maxValue*n)
+			b.variance = d.FloatWithin(0, 8*maxValue*maxValue*n)
 		}
 		if d.Err() != nil {
 			return
@@ -66,15 +67,4 @@ func (a *ADWIN) decodeRow(d *state.Decoder, i int) {
 		a.push(i, b)
 		a.width += n
 	}
-}
-
-// within reads a float and fails unless it is at least least and its absolute
-// value at most most: beyond, sums of what has been read could overflow.
-func within(d *state.Decoder, least, most float64) float64 {
-	v := d.Float()
-	if !(v >= least && math.Abs(v) <= most) {
-		d.Fail("holds %v where %v to %v are possible", v, max(least, -most), most)
-		return 0
-	}
-	return v
 }

@@ -239,11 +239,11 @@ func (t *mondrian) decodeNode(d *state.Decoder, parent int32, width int) int32 {
 	node := mondrianNode{feature: none, parent: parent, left: none, right: none}
 	switch tag := d.UintUpTo(branchTag + uint64(max(width-1, 0))); tag {
 	case singleTag:
-		node.n, node.mean = 1, within(d, -beyond, beyond)
+		node.n, node.mean = 1, d.FloatWithin(-beyond, beyond)
 		at := t.grow(node, width)
 		box := t.box(at, width)
 		for j := 0; j < len(box); j += 2 {
-			box[j] = within(d, -beyond, beyond)
+			box[j] = d.FloatWithin(-beyond, beyond)
 			box[j+1] = box[j]
 		}
 		return at
@@ -251,7 +251,7 @@ func (t *mondrian) decodeNode(d *state.Decoder, parent int32, width int) int32 {
 		if node.n = float64(d.UintUpTo(most)); node.n == 0 {
 			d.Fail("has a leaf without events")
 		}
-		node.mean, node.weight = within(d, -beyond, beyond), within(d, -heaviest, 0)
+		node.mean, node.weight = d.FloatWithin(-beyond, beyond), d.FloatWithin(-heaviest, 0)
 		at := t.grow(node, width)
 		box := t.box(at, width)
 		for j := 0; j < len(box); j += 2 {
@@ -260,9 +260,9 @@ func (t *mondrian) decodeNode(d *state.Decoder, parent int32, width int) int32 {
 		return at
 	default:
 		node.feature = int32(tag - branchTag)
-		node.threshold = within(d, -beyond, beyond)
-		node.time = within(d, 0, latest)
-		node.mean, node.weight = within(d, -beyond, beyond), within(d, -heaviest, 0)
+		node.threshold = d.FloatWithin(-beyond, beyond)
+		node.time = d.FloatWithin(0, latest)
+		node.mean, node.weight = d.FloatWithin(-beyond, beyond), d.FloatWithin(-heaviest, 0)
 		return t.grow(node, width)
 	}
 }
@@ -272,22 +272,12 @@ func decodeRange(d *state.Decoder) (low, high float64) {
 	case neverSeen:
 		return math.NaN(), math.NaN()
 	case oneValue:
-		low = within(d, -beyond, beyond)
+		low = d.FloatWithin(-beyond, beyond)
 		return low, low
 	}
-	low, high = within(d, -beyond, beyond), within(d, -beyond, beyond)
+	low, high = d.FloatWithin(-beyond, beyond), d.FloatWithin(-beyond, beyond)
 	if low > high {
 		d.Fail("has a range from %v to %v", low, high)
 	}
 	return low, high
-}
-
-// within reads a float and fails unless it is in a range.
-func within(d *state.Decoder, low, high float64) float64 {
-	v := d.Float()
-	if !(v >= low && v <= high) {
-		d.Fail("holds %v where %v to %v is possible", v, low, high)
-		return 0
-	}
-	return v
 }

@@ -172,7 +172,7 @@ func (r *BayesianRegression) Learn(x []float64, y float64) {
 	for i, w := range r.weights {
 		r.gain[i] = w + float64(r.gain[i]*step) // the weight after the step
 	}
-	if !allFinite(r.gain) || !allFinite(r.next.d) || !allFinite(r.next.u) {
+	if !libm.AllFinite(r.gain) || !libm.AllFinite(r.next.d) || !libm.AllFinite(r.next.u) {
 		return
 	}
 	r.weights, r.gain = r.gain, r.weights
@@ -264,17 +264,4 @@ func dot(a, x []float64) float64 {
 		s0 += float64(a[i] * x[i])
 	}
 	return (s0 + s1) + (s2 + s3)
-}
-
-func allFinite(values []float64) bool {
-	var r0, r1 float64 // stay 0: the difference of what is not finite is NaN
-	i := 0
-	for ; i+2 <= len(values); i += 2 {
-		r0 += values[i] - values[i]
-		r1 += values[i+1] - values[i+1]
-	}
-	if i < len(values) {
-		r0 += values[i] - values[i]
-	}
-	return r0+r1 == 0
 }

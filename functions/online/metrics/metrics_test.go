@@ -3,20 +3,16 @@ package metrics_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"tripcast.dev/functions/online/internal/golden"
 	"tripcast.dev/functions/online/metrics"
+	"tripcast.dev/functions/online/onlinetest"
 	"tripcast.dev/functions/online/state"
 )
-
-var update = flag.Bool("update", false, "write fixtures of the present state format")
 
 var all = map[string]func() metrics.Metric{
 	"MAE":     func() metrics.Metric { return new(metrics.MAE) },
@@ -165,30 +161,14 @@ func absurd(t *testing.T, new func() metrics.Metric) {
 // fixture holds a metric to what it was in every format that was ever written.
 func fixture(t *testing.T, prefix string, want, read metrics.Metric) {
 	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(prefix), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(prefix+".v1.bin", encode(t, want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	files, err := filepath.Glob(prefix + ".v*.bin")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no fixtures %s.v*.bin (%v): -update writes one", prefix, err)
-	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+	onlinetest.Fixtures(t, prefix, want, func(name string, data []byte) {
 		if err := read.UnmarshalBinary(data); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if a, b := want.Get(), read.Get(); math.Abs(a-b) > 1e-9*math.Abs(a) {
 			t.Errorf("%s: %v, want %v", name, b, a)
 		}
-	}
+	})
 }
 
 func TestRevert(t *testing.T) {

@@ -366,6 +366,30 @@ func boundedState(t *testing.T, m online.Regressor, limit int) {
 func fixtures(t *testing.T, prefix string, fresh func() online.Regressor) {
 	taught := fresh()
 	learn(taught, stream(11, 300))
+	Fixtures(t, prefix, taught, func(name string, data []byte) {
+		m, reference := fresh(), fresh()
+		if err := m.UnmarshalBinary(data); err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+		learn(reference, stream(11, 300))
+		for i, s := range stream(12, 200) {
+			a, b := reference.Predict(s.x), m.Predict(s.x)
+			if math.Abs(a-b) > 1e-9*math.Abs(a) || math.IsNaN(a) != math.IsNaN(b) {
+				t.Errorf("%s: predicts %v %d events after it was read, want %v", name, b, i, a)
+				break
+			}
+			reference.Learn(s.x, s.y)
+			m.Learn(s.x, s.y)
+		}
+	})
+}
+
+// Fixtures calls check with the fixtures of a state, which are as Options.Fixture
+// says, for what is no model. taught is what the one of the present format is
+// written from.
+func Fixtures(t *testing.T, prefix string, taught online.State, check func(name string, data []byte)) {
+	t.Helper()
 	if *update {
 		writeFixture(t, prefix, encode(t, taught))
 	}
@@ -378,21 +402,7 @@ func fixtures(t *testing.T, prefix string, fresh func() online.Regressor) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, reference := fresh(), fresh()
-		if err := m.UnmarshalBinary(data); err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		learn(reference, stream(11, 300))
-		for i, s := range stream(12, 200) {
-			a, b := reference.Predict(s.x), m.Predict(s.x)
-			if math.Abs(a-b) > 1e-9*math.Abs(a) || math.IsNaN(a) != math.IsNaN(b) {
-				t.Errorf("%s: predicts %v %d events after it was read, want %v", name, b, i, a)
-				break
-			}
-			reference.Learn(s.x, s.y)
-			m.Learn(s.x, s.y)
-		}
+		check(name, data)
 	}
 }
 

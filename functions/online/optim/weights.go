@@ -110,7 +110,7 @@ func (w *Weights) Step(x []float64, gradient float64) bool {
 		maxCumL1 += float64(w.config.L1 * w.config.LR)
 		next.penalize(g, maxCumL1)
 	}
-	if !allFinite(next.all) {
+	if !libm.AllFinite(next.all) {
 		return false
 	}
 	w.steps++
@@ -195,12 +195,4 @@ func (w *Weights) Decode(d *state.Decoder) *Weights {
 		}
 	}
 	return read
-}
-
-func allFinite(values []float64) bool {
-	var rest float64 // stays 0: the difference of what is not finite is NaN
-	for _, v := range values {
-		rest += v - v
-	}
-	return rest == 0
 }

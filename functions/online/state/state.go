@@ -168,6 +168,18 @@ func (d *Decoder) Float() float64 {
 	return v
 }
 
+// FloatWithin reads a float and fails unless it is at least low and at most high.
+func (d *Decoder) FloatWithin(low, high float64) float64 {
+	v := d.Float()
+	if d.err == nil && !(v >= low && v <= high) {
+		d.Fail("holds %v where %v to %v is possible", v, low, high)
+	}
+	if d.err != nil {
+		return 0
+	}
+	return v
+}
+
 // Bytes reads a length and that many bytes, which are not copied.
 func (d *Decoder) Bytes() []byte { return d.take(d.Uint()) }
 

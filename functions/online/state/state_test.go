@@ -116,3 +116,13 @@ func Example() {
 	// 1 42 <nil>
 	// state of Scaler: is of kind "Counter"
 }
+
+func TestFloatWithin(t *testing.T) {
+	for v, ok := range map[float64]bool{-1: true, 0.5: true, 2: true, -1.1: false, 2.1: false, math.Inf(1): false} {
+		d, _ := state.NewDecoder(state.AppendFloat(state.AppendHeader(nil, kind, 1), v), kind, 1)
+		got := d.FloatWithin(-1, 2)
+		if err := d.Close(); (err == nil) != ok || ok && got != v || !ok && got != 0 {
+			t.Errorf("%v within -1 and 2 is read as %v, error %v", v, got, err)
+		}
+	}
+}

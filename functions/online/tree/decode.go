@@ -83,7 +83,7 @@ func (g *growth) decodeLeaf(d *state.Decoder) *leaf {
 	l := &leaf{labels: decodeMoments(d)}
 	l.lastAttempt = l.labels.n - float64(d.UintUpTo(uint64(l.labels.n)))
 	if g.config.LeafPrediction == Adaptive {
-		l.meanError, l.modelError = within(d, 0, math.MaxFloat64), within(d, 0, math.MaxFloat64)
+		l.meanError, l.modelError = d.FloatWithin(0, math.MaxFloat64), d.FloatWithin(0, math.MaxFloat64)
 	}
 	if g.config.LeafPrediction != Mean {
 		l.model.intercept = d.Float()
@@ -155,9 +155,9 @@ func (g *growth) decodeEBSTNode(d *state.Decoder, s *ebst, above, below float64,
 	if sums && head&hasSums != 0 {
 		n.labels = decodeSums(d, weight, head&hasDeviation != 0)
 	} else {
-		n.labels = moments{n: weight, mean: within(d, -maxMean, maxMean)}
+		n.labels = moments{n: weight, mean: d.FloatWithin(-maxMean, maxMean)}
 		if head&hasDeviation != 0 {
-			n.labels.s = within(d, -maxSquare, maxSquare)
+			n.labels.s = d.FloatWithin(-maxSquare, maxSquare)
 		}
 	}
 	if !(n.key > above && n.key < below) || !(weight >= 1 && weight <= maxWeight) {
@@ -195,16 +195,7 @@ func (g *growth) decodeKey(d *state.Decoder) float64 {
 func decodeMoments(d *state.Decoder) moments {
 	return moments{
 		n:    float64(d.UintUpTo(maxWeight)),
-		mean: within(d, -maxMean, maxMean),
-		s:    within(d, -maxSquare, maxSquare),
+		mean: d.FloatWithin(-maxMean, maxMean),
+		s:    d.FloatWithin(-maxSquare, maxSquare),
 	}
-}
-
-func within(d *state.Decoder, least, most float64) float64 {
-	v := d.Float()
-	if v < least || v > most {
-		d.Fail("holds %v where %v to %v are possible", v, least, most)
-		return 0
-	}
-	return v
 }

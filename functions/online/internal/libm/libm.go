@@ -22,6 +22,20 @@ func Finite(x float64) bool {
 	return float64(x)-float64(x) == 0
 }
 
+// AllFinite reports whether all of values are.
+func AllFinite(values []float64) bool {
+	var r0, r1 float64 // stay 0: the difference of what is not finite is NaN
+	i := 0
+	for ; i+2 <= len(values); i += 2 {
+		r0 += values[i] - values[i]
+		r1 += values[i+1] - values[i+1]
+	}
+	if i < len(values) {
+		r0 += values[i] - values[i]
+	}
+	return r0+r1 == 0
+}
+
 // Exp returns e**x: +Inf above 709.78, 0 below -745.13, NaN for NaN.
 func Exp(x float64) float64 {
 	const (

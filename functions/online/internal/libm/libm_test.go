@@ -74,4 +74,19 @@ func TestFinite(t *testing.T) {
 	if libm.Finite(math.NaN()) {
 		t.Error("NaN is finite")
 	}
+	for n := range 5 {
+		values := make([]float64, n)
+		if !libm.AllFinite(values) {
+			t.Errorf("%v are not all finite", values)
+		}
+		for i := range values {
+			for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+				values[i] = bad
+				if libm.AllFinite(values) {
+					t.Errorf("%v are all finite", values)
+				}
+			}
+			values[i] = 0
+		}
+	}
 }
