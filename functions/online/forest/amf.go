@@ -31,7 +31,7 @@ type AMFConfig struct {
 
 // DefaultAMFConfig returns the defaults.
 func DefaultAMFConfig() AMFConfig {
-	return AMFConfig{NEstimators: 10, Step: 1, UseAggregation: true, MaxNodes: 50_000}
+	return AMFConfig{NEstimators: 10, Step: 1, UseAggregation: true, MaxNodes: 2_000}
 }
 
 const (
@@ -71,8 +71,7 @@ const beyond = 1e100
 // With w features a node takes about 21 + 4w bytes of the state while the tree
 // grows, up to 26 + 8.5w once it is full and its leaves are of many events, and
 // 64 + 16w of memory; a tree takes 2.5 kB besides. With six features, ten trees
-// of 1,000 nodes are at most 0.8 MB, and of the default size, which is meant for
-// parity with River over tens of thousands of events, 38 MB: set MaxNodes to
+// of 2,000 nodes are at most 1.6 MB. More nodes are better forests: set MaxNodes to
 // what the state may cost.
 //
 // Learn learns with several trees at once where there are processors for it.

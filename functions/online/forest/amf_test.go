@@ -77,8 +77,8 @@ func newMinMax(width int) *minMax {
 
 func TestAMFGolden(t *testing.T) {
 	tests := map[string]func(*forest.AMFConfig){
-		"amf":         func(c *forest.AMFConfig) { c.NEstimators, c.Seed = 5, 1 },
-		"amf-leaf":    func(c *forest.AMFConfig) { c.NEstimators, c.UseAggregation, c.Seed = 2, false, 2 },
+		"amf":         func(c *forest.AMFConfig) { c.NEstimators, c.MaxNodes, c.Seed = 5, 50_000, 1 },
+		"amf-leaf":    func(c *forest.AMFConfig) { c.NEstimators, c.MaxNodes, c.UseAggregation, c.Seed = 2, 50_000, false, 2 },
 		"amf-bounded": func(c *forest.AMFConfig) { c.NEstimators, c.Step, c.MaxNodes, c.Seed = 3, 0.01, 500, 3 },
 	}
 	for name, change := range tests {

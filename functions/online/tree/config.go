@@ -49,11 +49,11 @@ type Config struct {
 	MaxKeys int
 }
 
-// DefaultConfig returns River's defaults, 4,096 leaves and 4,096 values.
+// DefaultConfig returns River's defaults, 1,024 leaves and 4,096 values.
 func DefaultConfig() Config {
 	return Config{
 		GracePeriod: 200, MaxDepth: deepest, Delta: 1e-7, Tau: 0.05, LeafPrediction: Adaptive, ModelSelectorDecay: 0.95,
-		Splitter: TEBST, Digits: 1, MinSamplesSplit: 5, MaxLeaves: 4096, MaxKeys: 4096,
+		Splitter: TEBST, Digits: 1, MinSamplesSplit: 5, MaxLeaves: 1024, MaxKeys: 4096,
 	}
 }
 
