@@ -3,10 +3,12 @@
 //
 // The models are River's (https://riverml.xyz), down to the last bits where
 // their order of operations matters, in one package per family as in River:
-// preprocess, linear. A Pipeline puts transformers before a model and names the
+// preprocess, linear, tree, neighbors, forest, ensemble, compose, drift, optim,
+// stats, metrics. A Pipeline puts transformers before a model and names the
 // features it takes; a Catalogue is pipelines as data, read from YAML; package
-// kinds has every model of the house by its name, and package onlinetest the
-// suite that a model of yours has to pass as well.
+// kinds has every model of the house by its name, package evaluate judges models
+// on recorded events, and package onlinetest is the suite that a model of yours
+// has to pass as well.
 //
 // # Vectors
 //
