@@ -125,7 +125,7 @@ def hat_fixed(stream):
 
 
 def hat_nobootstrap(stream):
-    yield from learn(tree.HoeffdingAdaptiveTreeRegressor(bootstrap_sampling=False), stream)
+    yield from learn(tree.HoeffdingAdaptiveTreeRegressor(bootstrap_sampling=False, seed=1), stream)
 
 
 # Alternate trees are begun and judged early: they switch at the root, with features
