@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ import (
 
 func cluster(tb testing.TB) *kfake.Cluster {
 	tb.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	c, err := kfake.NewCluster(kfake.NumBrokers(3))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -184,9 +185,8 @@ func TestSkewIsBounded(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			broker := cluster(t)
-			slowAcks(broker)
 			watch := &skewWatch{flying: make(map[*kgo.Record]time.Time)}
-			p := producer(t, broker, ProducerConfig{MaxSkew: c.maxSkew, Options: []kgo.Opt{kgo.WithHooks(watch)}})
+			p := producer(t, broker, ProducerConfig{MaxSkew: c.maxSkew, Options: []kgo.Opt{kgo.WithHooks(watch), slowAcks()}})
 			s, err := NewSynthetic(SyntheticConfig{TripsPerHour: c.tripsPerHour})
 			if err != nil {
 				t.Fatal(err)
@@ -211,9 +211,8 @@ func TestSkewIsBounded(t *testing.T) {
 		// Without a bound the same acknowledgements do let events overtake: what is
 		// tested above is not vacuous.
 		broker := cluster(t)
-		slowAcks(broker)
 		watch := &skewWatch{flying: make(map[*kgo.Record]time.Time)}
-		p := producer(t, broker, ProducerConfig{MaxSkew: 1000 * time.Hour, Options: []kgo.Opt{kgo.WithHooks(watch)}})
+		p := producer(t, broker, ProducerConfig{MaxSkew: 1000 * time.Hour, Options: []kgo.Opt{kgo.WithHooks(watch), slowAcks()}})
 		if _, err := run(t.Context(), t, Config{Source: synthetic(t, 0), Producer: p, Limit: 200}); err != nil {
 			t.Fatal(err)
 		}
@@ -223,14 +222,22 @@ func TestSkewIsBounded(t *testing.T) {
 	})
 }
 
-// slowAcks makes the broker answer produce requests after a millisecond or so,
-// which lets other requests overtake.
-func slowAcks(c *kfake.Cluster) {
-	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		c.SleepControl(func() { time.Sleep(time.Duration(rand.IntN(int(2 * time.Millisecond)))) })
-		return nil, nil, false
+// slowAcks makes answers of a broker reach the client after a millisecond or so,
+// by connection, so that one broker's overtake another's. kfake's own way to
+// sleep, SleepControl, is not safe when several requests sleep at once.
+func slowAcks() kgo.Opt {
+	return kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return slowConn{conn}, err
 	})
+}
+
+type slowConn struct{ net.Conn }
+
+func (c slowConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	time.Sleep(time.Duration(rand.IntN(int(2 * time.Millisecond))))
+	return n, err
 }
 
 func TestFailedEventStopsTheSimulation(t *testing.T) {
