@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -47,6 +48,53 @@ func TestShippedCatalogue(t *testing.T) {
 		}
 		if got := p.Predict(p.Vector(nil, nil)); got != 0 {
 			t.Errorf("%s predicts %v before it has learned anything", s.Name, got)
+		}
+	}
+}
+
+// What the README and docs/ show are models.
+func TestDocumentedCatalogues(t *testing.T) {
+	readme, err := os.ReadFile(filepath.FromSlash("../../README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(readme), "```yaml\n")
+	block, _, _ = strings.Cut(block, "```")
+	if _, err := online.ParseCatalogue([]byte("champion: bagged-trees\nmodels:\n"+block), kinds.All()); err != nil {
+		t.Errorf("README.md: %v", err)
+	}
+	tried, err := os.ReadFile(filepath.FromSlash("../../docs/tried.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := online.ParseCatalogue(tried, kinds.All())
+	if err != nil {
+		t.Fatalf("docs/tried.yaml: %v", err)
+	}
+	text, err := os.ReadFile(filepath.FromSlash("../../docs/models.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped := readShipped(t)
+	_, figures, _ := strings.Cut(string(text), "What was tried")
+	rows := regexp.MustCompile("(?m)^\\| .*?`([a-z0-9-]+)`").FindAllStringSubmatch(figures, -1)
+	if len(rows) < 10 {
+		t.Errorf("docs/models.md has figures of %d models: the test looks in the wrong place", len(rows))
+	}
+	for _, quoted := range rows {
+		_, isTried := c.Find(quoted[1])
+		if _, isShipped := shipped.Find(quoted[1]); !isTried && !isShipped {
+			t.Errorf("docs/models.md has a figure of %s, which is in no catalogue", quoted[1])
+		}
+	}
+	for name := range kinds.All().Regressors {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("docs/models.md does not name %s", name)
+		}
+	}
+	for name := range kinds.All().Transformers {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("docs/models.md does not name %s", name)
 		}
 	}
 }
