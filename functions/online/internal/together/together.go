@@ -45,11 +45,14 @@ func (c *Crew) Each(n int, part func(int)) {
 }
 
 // time does the parts one by one and decides how they are done the next times.
-// One of two timings may have been disturbed.
 func (c *Crew) time(n int, part func(int)) {
 	start := time.Now()
 	Each(1, n, part)
-	took := time.Since(start)
+	c.decide(time.Since(start))
+}
+
+// decide goes by the shorter of two timings, as one may have been disturbed.
+func (c *Crew) decide(took time.Duration) {
 	c.atOnce = min(took, c.last) >= enough
 	c.last = took
 }

@@ -32,8 +32,20 @@ func TestEach(t *testing.T) {
 				}
 			}
 		}
-		if atOnce := most.Load() > 1; atOnce != (took > 0) {
-			t.Errorf("%s parts were done %d at once", name, most.Load())
+		if took > 0 && most.Load() < 2 {
+			t.Errorf("%s parts were done one by one", name)
+		}
+	}
+}
+
+func TestDecide(t *testing.T) {
+	var c Crew
+	for i, step := range []struct {
+		took   time.Duration
+		atOnce bool
+	}{{enough, false}, {enough, true}, {enough - 1, false}, {time.Second, false}, {enough, true}, {time.Second, true}} {
+		if c.decide(step.took); c.atOnce != step.atOnce {
+			t.Errorf("timing %d, of %s: at once is %t", i, step.took, c.atOnce)
 		}
 	}
 }
