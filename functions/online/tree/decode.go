@@ -151,16 +151,18 @@ func (g *growth) decodeEBST(d *state.Decoder, s *ebst, sums bool) {
 func (g *growth) decodeEBSTNode(d *state.Decoder, s *ebst, above, below float64, sums bool) uint32 {
 	head := d.Uint()
 	n := ebstNode{key: g.decodeKey(d)}
-	weight := float64(head >> flagBits(sums))
-	if sums && head&hasSums != 0 {
-		n.labels = decodeSums(d, weight, head&hasDeviation != 0)
-	} else {
-		n.labels = moments{n: weight, mean: d.FloatWithin(-maxMean, maxMean)}
+	switch weight := head >> sumFlags; {
+	case sums && weight > 0:
+		n.labels = decodeSums(d, float64(weight))
+	case sums:
+		n.labels = decodeMoments(d)
+	default:
+		n.labels = moments{n: float64(head >> plainFlags), mean: d.FloatWithin(-maxMean, maxMean)}
 		if head&hasDeviation != 0 {
 			n.labels.s = d.FloatWithin(-maxSquare, maxSquare)
 		}
 	}
-	if !(n.key > above && n.key < below) || !(weight >= 1 && weight <= maxWeight) {
+	if weight := n.labels.n; !(n.key > above && n.key < below) || !(weight >= 1 && weight <= maxWeight) {
 		d.Fail("holds the value %v between %v and %v with the weight %v", n.key, above, below, weight)
 	}
 	if len(s.nodes) == cap(s.nodes) {

@@ -15,22 +15,19 @@ const (
 	allFlags = 1<<iota - 1
 )
 
-// Each node of an ebst begins with its weight and, in the lowest bits, flags:
-// three of them, or four in an ebst most of whose nodes hold sums. The feature
-// of such a one is written with the width added to it.
+// Each node of an ebst begins with its weight and, in the lowest bits, flags.
+// In an ebst most of whose nodes hold sums there are two of them, so that weights
+// up to 31 take a byte; a node that holds mean and deviation all the same has the
+// weight 0 there and its own after the key. The feature of such an ebst is
+// written with the width added to it.
 const (
 	hasLeft = 1 << iota
 	hasRight
-	hasDeviation // s is not 0
-	hasSums      // instead of mean and s
-)
+	hasDeviation // s is not 0; not in an ebst of sums
 
-func flagBits(sums bool) int {
-	if sums {
-		return 4
-	}
-	return 3
-}
+	sumFlags   = 2 // bits
+	plainFlags = 3
+)
 
 func (g *growth) encode(b []byte) []byte {
 	b = state.AppendUint(b, uint64(g.width))
@@ -117,34 +114,44 @@ func (g *growth) encodeEBST(b []byte, s *ebst) []byte {
 
 func (g *growth) encodeEBSTNode(b []byte, nodes []ebstNode, at uint32, sums bool) []byte {
 	n := &nodes[at]
-	head := uint64(n.labels.n) << flagBits(sums)
+	var head uint64
 	if n.left != 0 {
 		head |= hasLeft
 	}
 	if n.right != 0 {
 		head |= hasRight
 	}
-	if n.labels.s != 0 {
-		head |= hasDeviation
-	}
-	packed, ok := n.labels.sums()
-	if ok = ok && sums; ok {
-		head |= hasSums
-	}
-	b = g.appendKey(state.AppendUint(b, head), n.key)
-	switch {
-	case ok:
-		b = packed.append(b, n.labels.n)
-	case n.labels.s != 0:
-		b = state.AppendFloat(state.AppendFloat(b, n.labels.mean), n.labels.s)
-	default:
-		b = state.AppendFloat(b, n.labels.mean)
+	if sums {
+		b = g.appendSums(b, head, n)
+	} else {
+		b = g.appendPlain(b, head, n)
 	}
 	if n.left != 0 {
 		b = g.encodeEBSTNode(b, nodes, n.left, sums)
 	}
 	if n.right != 0 {
 		b = g.encodeEBSTNode(b, nodes, n.right, sums)
+	}
+	return b
+}
+
+func (g *growth) appendSums(b []byte, head uint64, n *ebstNode) []byte {
+	packed, ok := n.labels.sums()
+	if !ok {
+		return n.labels.append(g.appendKey(state.AppendUint(b, head), n.key))
+	}
+	head |= uint64(n.labels.n) << sumFlags
+	return packed.append(g.appendKey(state.AppendUint(b, head), n.key), n.labels.n)
+}
+
+func (g *growth) appendPlain(b []byte, head uint64, n *ebstNode) []byte {
+	head |= uint64(n.labels.n) << plainFlags
+	if n.labels.s != 0 {
+		head |= hasDeviation
+	}
+	b = state.AppendFloat(g.appendKey(state.AppendUint(b, head), n.key), n.labels.mean)
+	if n.labels.s != 0 {
+		b = state.AppendFloat(b, n.labels.s)
 	}
 	return b
 }

@@ -40,7 +40,7 @@ func (m *moments) sums() (sums, bool) {
 		return sums{}, false
 	}
 	s.ulps = devUlps<<3 | meanUlps
-	return s, s.moments(m.n) == *m && (m.n > 1 || s.ulps == 0)
+	return s, s.moments(m.n) == *m && (m.n > 1 || s.ulps == 0 && s.squares == 0)
 }
 
 // fraction is what the squared total over n has behind the point.
@@ -69,35 +69,29 @@ func corrected(v float64, ulps uint64) float64 {
 func zigzag(v int64) uint64   { return uint64(v<<1 ^ v>>63) }
 func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
 
-// append appends the sums of labels of the weight n. Whether there are squares
-// is known by who reads them.
+// append appends the sums of labels of the weight n.
 func (s *sums) append(b []byte, n float64) []byte {
 	b = state.AppendUint(b, zigzag(s.total))
-	if s.squares != 0 {
-		b = state.AppendUint(b, s.squares)
-	}
 	if n > 1 {
+		b = state.AppendUint(b, s.squares)
 		b = state.AppendUint(b, s.ulps)
 	}
 	return b
 }
 
 // decodeSums reads sums of labels of the weight n and returns what follows.
-func decodeSums(d *state.Decoder, n float64, squares bool) moments {
+func decodeSums(d *state.Decoder, n float64) moments {
 	if !(n >= 1 && n < maxTotal) {
 		d.Fail("holds sums of labels of the weight %v", n)
 		return moments{}
 	}
-	var s sums
-	s.total = unzigzag(d.UintUpTo(2*maxTotal - 1))
-	if squares {
-		s.squares = d.UintUpTo(1 << 53)
-	}
+	s := sums{total: unzigzag(d.UintUpTo(2*maxTotal - 1))}
 	if n > 1 {
+		s.squares = d.UintUpTo(1 << 53)
 		s.ulps = d.UintUpTo(maxUlps - 1)
 	}
 	m := s.moments(n)
-	if !(math.Abs(m.mean) <= maxTotal && m.s >= 0 && m.s <= 1<<54) || squares != (m.s != 0) {
+	if !(math.Abs(m.mean) <= maxTotal && m.s >= 0 && m.s <= 1<<54) {
 		d.Fail("holds the impossible sums %+v of labels of the weight %v", s, n)
 		return moments{}
 	}
