@@ -35,6 +35,31 @@ func TestMaxLeaves(t *testing.T) {
 	}
 }
 
+// A tree that has all its leaves learns on and keeps nothing to split by.
+func TestFullTree(t *testing.T) {
+	for _, most := range []int{1, 4} {
+		config := tree.DefaultConfig()
+		config.MaxLeaves, config.GracePeriod = most, 50
+		m := tree.NewHoeffdingRegressor(2, config)
+		drifting(m, 20_000)
+		if n := leaves(m); n != most {
+			t.Errorf("%d leaves, want %d", n, most)
+		}
+		full := encoded(t, m)
+		if len(full) > 100+100*most {
+			t.Errorf("%d bytes of state for %d leaves", len(full), most)
+		}
+		before := m.Predict([]float64{1, 1})
+		drifting(m, 1000)
+		if m.Predict([]float64{1, 1}) == before {
+			t.Error("does not learn any more")
+		}
+		if n := len(encoded(t, m)); n > len(full)+8 {
+			t.Errorf("the state grows from %d to %d bytes", len(full), n)
+		}
+	}
+}
+
 // Values that never repeat do not fill a leaf that cannot split.
 func TestMaxKeys(t *testing.T) {
 	config := tree.DefaultConfig()

@@ -40,7 +40,9 @@ type Config struct {
 	MinSamplesSplit    int            // weight on either side of a split, at least 1
 
 	// MaxLeaves bounds the leaves, those of alternate trees among them. A tree
-	// that has as many splits no more, and begins no alternate tree.
+	// that has as many splits no more, and begins no alternate tree. Its leaves
+	// go on learning; those of a HoeffdingRegressor, where no room will come,
+	// keep no values to split at.
 	MaxLeaves int
 	// MaxKeys bounds the values of one feature that a leaf tells apart, from 1
 	// to 65,536. Besides, all leaves together keep 64 values for every feature

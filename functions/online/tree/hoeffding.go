@@ -82,6 +82,7 @@ func (t *HoeffdingRegressor) LearnWeighted(x []float64, y float64, w int) {
 	}
 	if t.root == nil {
 		t.root = t.newLeaf(0, moments{}, nil)
+		t.root.leaf.inactive = t.config.MaxLeaves == 1
 	}
 	slot, missed := &t.root, false
 	t.path = t.path[:0]
@@ -111,7 +112,20 @@ func (t *HoeffdingRegressor) grow(slot **node) {
 	}
 	if branch := t.attempt(n); branch != nil {
 		*slot = branch
+		if t.leaves >= t.config.MaxLeaves {
+			t.rest(t.root)
+		}
 	}
+}
+
+// rest ends the search of all leaves: none will ever split.
+func (t *HoeffdingRegressor) rest(n *node) {
+	if n.leaf != nil {
+		t.deactivate(n.leaf)
+		return
+	}
+	t.rest(n.left)
+	t.rest(n.right)
 }
 
 // AppendBinary appends the tree.
