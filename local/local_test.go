@@ -145,13 +145,9 @@ func judgeModels(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var models []evaluate.Model
-	for _, spec := range catalogue.Models {
-		pipeline, err := spec.New()
-		if err != nil {
-			t.Fatal(err)
-		}
-		models = append(models, evaluate.Model{Name: spec.Name, Pipeline: pipeline})
+	models, err := evaluate.Models(catalogue)
+	if err != nil {
+		t.Fatal(err)
 	}
 	samples, err := evaluate.Open(file)
 	if err != nil {

@@ -95,18 +95,13 @@ func pick(catalogue *online.Catalogue, only string) ([]evaluate.Model, error) {
 			return nil, usageError{fmt.Errorf("--only: there is no model %q: the models are %s", name, strings.Join(known, ", "))}
 		}
 	}
-	var models []evaluate.Model
-	for _, spec := range catalogue.Models {
-		if len(wanted) > 0 && !slices.Contains(wanted, spec.Name) {
-			continue
-		}
-		pipeline, err := spec.New()
-		if err != nil {
-			return nil, fmt.Errorf("model %s: %w", spec.Name, err)
-		}
-		models = append(models, evaluate.Model{Name: spec.Name, Pipeline: pipeline})
+	models, err := evaluate.Models(catalogue)
+	if err != nil {
+		return nil, err
 	}
-	return models, nil
+	return slices.DeleteFunc(models, func(m evaluate.Model) bool {
+		return len(wanted) > 0 && !slices.Contains(wanted, m.Name)
+	}), nil
 }
 
 func showTable(stdout io.Writer, results []evaluate.Result) error {

@@ -27,6 +27,19 @@ type Model struct {
 	Pipeline *online.Pipeline
 }
 
+// Models builds every model of a catalogue, with nothing learned.
+func Models(catalogue *online.Catalogue) ([]Model, error) {
+	models := make([]Model, len(catalogue.Models))
+	for i, spec := range catalogue.Models {
+		pipeline, err := spec.New()
+		if err != nil {
+			return nil, fmt.Errorf("evaluate: build model %s: %w", spec.Name, err)
+		}
+		models[i] = Model{Name: spec.Name, Pipeline: pipeline}
+	}
+	return models, nil
+}
+
 // Options say what is reported besides the results. The zero value is good.
 type Options struct {
 	// Period is the length of the intervals of Result.Over: a day if it is 0.

@@ -72,7 +72,7 @@ func TestConformance(t *testing.T) {
 			for _, n := range []int{0, 1, 2, 19, 20, 21, 47, 500} {
 				decodedEqualsEncoded(t, judged(new(), n), new())
 			}
-			hostile(t, judged(new(), 50), encode(t, judged(new(), 30)))
+			onlinetest.HostileState(t, judged(new(), 50), encode(t, judged(new(), 30)))
 			absurd(t, new)
 			fixture(t, "testdata/migrations/"+name, judged(new(), 300), new())
 		})
@@ -114,24 +114,6 @@ func decodedEqualsEncoded(t *testing.T, m, copied metrics.Metric) {
 	if !bytes.Equal(encode(t, m), encode(t, copied)) {
 		t.Error("states differ 100 pairs after decoding")
 	}
-}
-
-func hostile(t *testing.T, m metrics.Metric, good []byte) {
-	t.Helper()
-	before := encode(t, m)
-	refuse := func(data []byte) {
-		var format *state.FormatError
-		if err := m.UnmarshalBinary(data); !errors.As(err, &format) {
-			t.Fatalf("error %v, want a *state.FormatError", err)
-		}
-		if !bytes.Equal(before, encode(t, m)) {
-			t.Fatal("refused, but the state has changed")
-		}
-	}
-	for n := range good {
-		refuse(good[:n])
-	}
-	refuse(append(bytes.Clone(good), 0))
 }
 
 // absurd judges what is not to be judged: it leaves no trace, or one that can be read.

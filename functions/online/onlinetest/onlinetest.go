@@ -92,7 +92,7 @@ func Regressor(t *testing.T, opts Options, new func(width int) online.Regressor)
 			t.Error("a model that had learned before is not what it decoded")
 		}
 	})
-	t.Run("hostile state", func(t *testing.T) { hostileState(t, learned(events), encode(t, learned(10))) })
+	t.Run("hostile state", func(t *testing.T) { HostileState(t, learned(events), encode(t, learned(10))) })
 	t.Run("another width", func(t *testing.T) {
 		if err := new(width + 1).UnmarshalBinary(encode(t, learned(10))); err == nil {
 			t.Error("a state of another width was read")
@@ -243,9 +243,11 @@ func decodedEqualsEncoded(t *testing.T, m, copied online.Regressor) {
 	}
 }
 
-// hostileState gives m what is not its state: it must refuse with a
-// *state.FormatError and stay what it was.
-func hostileState(t *testing.T, m online.Regressor, good []byte) {
+// HostileState gives m what is not its state, made from one that is: it must
+// refuse with a *state.FormatError and stay what it was. Models need not call it,
+// it is part of their suite.
+func HostileState(t *testing.T, m online.State, good []byte) {
+	t.Helper()
 	before := encode(t, m)
 	refuse := func(what string, data []byte) {
 		t.Helper()

@@ -51,7 +51,7 @@ func TestConformance(t *testing.T) {
 			for _, n := range []int{0, 1, 3, 5, 6, 7, 19, 20, 21, 47, 500} {
 				decodedEqualsEncoded(t, counted(new(), n), new())
 			}
-			hostile(t, counted(new(), 50), encode(t, counted(new(), 30)))
+			onlinetest.HostileState(t, counted(new(), 50), encode(t, counted(new(), 30)))
 			absurd(t, new)
 			fixture(t, "testdata/migrations/"+name, counted(new(), 300), new())
 		})
@@ -92,24 +92,6 @@ func decodedEqualsEncoded(t *testing.T, s, copied stats.Univariate) {
 	if !bytes.Equal(encode(t, s), encode(t, copied)) {
 		t.Error("states differ 100 numbers after decoding")
 	}
-}
-
-func hostile(t *testing.T, s stats.Univariate, good []byte) {
-	t.Helper()
-	before := encode(t, s)
-	refuse := func(data []byte) {
-		var format *state.FormatError
-		if err := s.UnmarshalBinary(data); !errors.As(err, &format) {
-			t.Fatalf("error %v, want a *state.FormatError", err)
-		}
-		if !bytes.Equal(before, encode(t, s)) {
-			t.Fatal("refused, but the state has changed")
-		}
-	}
-	for n := range good {
-		refuse(good[:n])
-	}
-	refuse(append(bytes.Clone(good), 0))
 }
 
 // absurd counts what no feed should send: it leaves no trace, or one that can be read.

@@ -86,13 +86,9 @@ func judge(ctx context.Context, file string, catalogue []byte) ([]evaluate.Resul
 	if err != nil {
 		return nil, err
 	}
-	models := make([]evaluate.Model, len(c.Models))
-	for i, spec := range c.Models {
-		pipeline, err := spec.New()
-		if err != nil {
-			return nil, err
-		}
-		models[i] = evaluate.Model{Name: spec.Name, Pipeline: pipeline}
+	models, err := evaluate.Models(c)
+	if err != nil {
+		return nil, err
 	}
 	samples, err := evaluate.Open(file)
 	if err != nil {
