@@ -130,7 +130,7 @@ func (t *HoeffdingRegressor) rest(n *node) {
 
 // AppendBinary appends the tree.
 func (t *HoeffdingRegressor) AppendBinary(b []byte) ([]byte, error) {
-	return t.Append(state.AppendHeader(b, hoeffdingKind, hoeffdingFormat)), nil
+	return t.encode(state.AppendHeader(b, hoeffdingKind, hoeffdingFormat)), nil
 }
 
 // UnmarshalBinary reads what a tree of the same width and parameters has written.
@@ -143,16 +143,4 @@ func (t *HoeffdingRegressor) UnmarshalBinary(data []byte) error {
 	}
 	t.growth, t.path = read, nil
 	return nil
-}
-
-// Append appends the tree to the encoding of what it is a part of.
-func (t *HoeffdingRegressor) Append(b []byte) []byte { return t.encode(b) }
-
-// Decode reads what Append has written. Where that is not to be had the decoder
-// fails and the tree is unchanged.
-func (t *HoeffdingRegressor) Decode(d *state.Decoder) {
-	read := t.blank()
-	if read.decode(d); d.Err() == nil {
-		t.growth, t.path = read, nil
-	}
 }
