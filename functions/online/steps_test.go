@@ -194,3 +194,22 @@ func TestMembersAreReplaced(t *testing.T) {
 		}
 	}
 }
+
+// A specification that asks for a million models is refused before they are built.
+func TestTooManyAreNotBuilt(t *testing.T) {
+	var seen []string
+	var seeds []uint64
+	all := nestedKinds(&seen, &seeds)
+	built, linear := 0, all.Regressors["LinearRegression"]
+	all.Regressors["LinearRegression"] = func(p *online.Params) online.Regressor {
+		built++
+		return linear(p)
+	}
+	_, err := online.ParseCatalogue([]byte(one("    features: [a]\n    model: {Copies: {n: 1000, model: {Copies: {n: 1000, model: LinearRegression}}}}\n")), all)
+	if err == nil || !strings.Contains(err.Error(), "more than 1000 models") {
+		t.Errorf("error %v", err)
+	}
+	if built > 2000 {
+		t.Errorf("%d models were built", built)
+	}
+}
