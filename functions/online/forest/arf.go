@@ -12,6 +12,7 @@ import (
 	"tripcast.dev/functions/online/internal/libm"
 	"tripcast.dev/functions/online/internal/mt19937"
 	"tripcast.dev/functions/online/internal/together"
+	"tripcast.dev/functions/online/stats"
 	"tripcast.dev/functions/online/tree"
 )
 
@@ -49,7 +50,7 @@ type ARFConfig struct {
 
 // maxMiss is what no label that is learned and no error that is counted may
 // exceed, so that squares of it and their sums stay finite.
-const maxMiss = 1e100
+const maxMiss = 1e70
 
 // DefaultARFConfig returns the defaults.
 func DefaultARFConfig() ARFConfig {
@@ -85,7 +86,7 @@ func (c ARFConfig) bounded(width int) ARFConfig {
 // min_samples_split counts. Features should be scaled, as for a tree.
 //
 // A tree without a finite prediction is left out, and its detectors pass over
-// the event. A label above 1e100 or below -1e100 is not learned. Trees are
+// the event. A label above 1e70 or below -1e70 is not learned. Trees are
 // bounded by the MaxLeaves and the MaxKeys of their configuration; with their
 // backgrounds they are twice as many as NModels.
 type ARFRegressor struct {
@@ -106,8 +107,8 @@ type arfMember struct {
 	background *tree.HoeffdingRegressor // nil where there is none
 	warning    *drift.ADWIN
 	alarm      *drift.ADWIN
-	squared    average // of its errors
-	deviations deviations
+	squared    stats.Mean // of its errors' squares
+	errors     stats.Var
 	warnings   int
 	drifts     int
 }
@@ -137,7 +138,7 @@ func (f *ARFRegressor) newMembers() []arfMember {
 	shared := mt19937.New(f.config.Seed)
 	for i := range members {
 		m := &members[i]
-		m.random = shared
+		m.random, m.errors.DDOF = shared, 1
 		if f.config.Generators {
 			m.random = mt19937.New(f.config.Seed + uint64(i))
 		}
@@ -229,7 +230,7 @@ func (f *ARFRegressor) weightedMean(ys []float64) float64 {
 	answers := 0
 	for i := range ys {
 		if libm.Finite(ys[i]) {
-			all += f.members[i].squared.mean
+			all += f.members[i].squared.Get()
 			answers++
 		}
 	}
@@ -238,7 +239,7 @@ func (f *ARFRegressor) weightedMean(ys []float64) float64 {
 		if !libm.Finite(y) {
 			continue
 		}
-		weight := all - f.members[i].squared.mean
+		weight := all - f.members[i].squared.Get()
 		if answers == 1 || all == 0 { // nothing to weigh
 			weight = 1
 		}
@@ -281,7 +282,7 @@ func (f *ARFRegressor) Learn(x []float64, y float64) {
 
 func (f *ARFRegressor) learn(m *arfMember, x []float64, y float64) {
 	e := y - m.tree.Predict(x)
-	m.squared.add(float64(e * e))
+	m.squared.Update(float64(e * e))
 	k := m.random.Poisson(float64(f.config.LambdaValue))
 	if k == 0 {
 		return
@@ -290,7 +291,7 @@ func (f *ARFRegressor) learn(m *arfMember, x []float64, y float64) {
 		m.background.LearnWeighted(x, y, k)
 	}
 	m.tree.LearnWeighted(x, y, k)
-	f.watch(m, m.deviations.normalised(e))
+	f.watch(m, normalised(&m.errors, e))
 }
 
 // watch shows a tree's error to its detectors, and replaces it at an alarm.
@@ -315,45 +316,20 @@ func (f *ARFRegressor) replace(m *arfMember) {
 		m.warning = f.newDetector(f.config.WarningDelta)
 	}
 	m.alarm = f.newDetector(f.config.DriftDelta)
-	m.squared = average{}
+	m.squared.Reset()
 	m.drifts++
 }
 
-// average is river.stats.Mean. What would make it infinite is passed over.
-type average struct {
-	n    uint64
-	mean float64
-}
-
-func (a *average) add(v float64) {
-	if !(math.Abs(v) <= maxMiss*maxMiss) {
-		return
-	}
-	a.n++
-	a.mean += float64(1 / float64(a.n) * (v - a.mean))
-}
-
-// deviations are of a tree's errors from their mean, river.stats.Var.
-type deviations struct {
-	errors  average
-	squared float64 // sum of squares
-}
-
-// normalised takes in an error and returns it as a detector sees it: from 0 to
-// 1 between three standard deviations below and above the mean, if errors are
-// not biased. It is NaN for an error that is not finite.
-func (d *deviations) normalised(e float64) float64 {
+// normalised takes an error into those of a tree and returns it as a detector
+// sees it: from 0 to 1 between three standard deviations below and above the
+// mean, if errors are not biased. It is NaN for an error that is not finite.
+func normalised(errors *stats.Var, e float64) float64 {
 	if !(math.Abs(e) <= maxMiss) {
 		return math.NaN()
 	}
-	before := d.errors.mean
-	d.errors.add(e)
-	d.squared += float64((e - before) * (e - d.errors.mean))
-	if d.errors.n == 1 {
-		return 0.5
-	}
-	deviation := math.Sqrt(d.squared / float64(d.errors.n-1))
-	if !(deviation > 0) {
+	errors.Update(e)
+	deviation := math.Sqrt(errors.Get())
+	if !(deviation > 0) { // also of one error
 		return 0.5
 	}
 	return (e + float64(3*deviation)) / float64(6*deviation)

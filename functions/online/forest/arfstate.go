@@ -13,9 +13,6 @@ const (
 	arfFormat = 1
 )
 
-// maxSquares is above the sum of the squares of all errors that can come.
-const maxSquares = maxMiss * maxMiss * (1 << 60)
-
 // AppendBinary appends the trees, what is known of them, and the generators.
 func (f *ARFRegressor) AppendBinary(b []byte) ([]byte, error) {
 	b = state.AppendHeader(b, arfKind, arfFormat)
@@ -70,9 +67,7 @@ func generators(members []arfMember) []*mt19937.Rand {
 func (m *arfMember) append(b []byte) ([]byte, error) {
 	b = state.AppendUint(b, uint64(m.warnings))
 	b = state.AppendUint(b, uint64(m.drifts))
-	b = m.squared.append(b)
-	b = m.deviations.errors.append(b)
-	b = state.AppendFloat(b, m.deviations.squared)
+	b = m.errors.Append(m.squared.Append(b))
 	b = m.alarm.Append(m.warning.Append(b))
 	b, err := appendTree(b, m.tree)
 	if err != nil {
@@ -99,11 +94,8 @@ func appendTree(b []byte, t *tree.HoeffdingRegressor) ([]byte, error) {
 func (f *ARFRegressor) decode(m *arfMember, d *state.Decoder) error {
 	m.warnings = int(d.UintUpTo(math.MaxInt))
 	m.drifts = int(d.UintUpTo(math.MaxInt))
-	m.squared = decodeAverage(d, maxMiss*maxMiss)
-	m.deviations = deviations{decodeAverage(d, maxMiss), d.Float()}
-	if s := m.deviations.squared; !(s >= 0 && s <= maxSquares) {
-		d.Fail("holds %v as a sum of squares", s)
-	}
+	m.squared.Decode(d)
+	m.errors.Decode(d)
 	m.warning.Decode(d)
 	m.alarm.Decode(d)
 	if err := decodeTree(d, m.tree); err != nil {
@@ -122,17 +114,4 @@ func decodeTree(d *state.Decoder, t *tree.HoeffdingRegressor) error {
 		return nil
 	}
 	return t.UnmarshalBinary(data)
-}
-
-func (a *average) append(b []byte) []byte {
-	return state.AppendFloat(state.AppendUint(b, a.n), a.mean)
-}
-
-// decodeAverage reads an average of values that are at most limit.
-func decodeAverage(d *state.Decoder, limit float64) average {
-	a := average{n: d.UintUpTo(1 << 53), mean: d.Float()}
-	if math.Abs(a.mean) > limit {
-		d.Fail("holds the mean %v", a.mean)
-	}
-	return a
 }
