@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,7 +27,9 @@ import (
 //   - 503 to any other error, 502 where the sink did not take the event and
 //     500 where the handler panicked: a KafkaSource retries.
 //
-// Errors are JSON: {"error": text} and, where one is to blame, the "field".
+// Errors are JSON: {"error": text} and, where one is to blame, the "field". The
+// answer to an event is itself an event, of TypeError, with the id of that one
+// and the status as an extension.
 // GET /health/liveness (or /healthz) and GET /health/readiness are for probes.
 type Server struct {
 	handler Handler
@@ -128,13 +129,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/health/readiness":
 		s.serveHealth(w, r, s.ready)
 	default:
-		writeError(w, http.StatusNotFound, fmt.Errorf("serve: nothing is at %s", r.URL.Path))
+		s.writeError(w, eventID(r, event.Event{}), http.StatusNotFound, fmt.Errorf("serve: nothing is at %s", r.URL.Path))
 	}
 }
 
 func (s *Server) refuseMethod(w http.ResponseWriter, r *http.Request, allowed string) {
 	w.Header().Set("Allow", allowed)
-	writeError(w, http.StatusMethodNotAllowed, fmt.Errorf("serve: %s is not for %s", r.URL.Path, r.Method))
+	s.writeError(w, eventID(r, event.Event{}), http.StatusMethodNotAllowed, fmt.Errorf("serve: %s is not for %s", r.URL.Path, r.Method))
 }
 
 func (s *Server) ready(ctx context.Context) error {
@@ -155,7 +156,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request, check func(
 	if check != nil {
 		if err := check(r.Context()); err != nil {
 			s.log.Warn("not ready", "error", err)
-			writeError(w, http.StatusServiceUnavailable, err)
+			s.writeError(w, "", http.StatusServiceUnavailable, err)
 			return
 		}
 	}
@@ -237,7 +238,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, e event.Event, err
 		attrs = append(attrs, slog.String("stack", string(panicked.stack)))
 	}
 	s.log.LogAttrs(r.Context(), slog.LevelWarn, "event failed", attrs...)
-	writeError(w, status, err)
+	s.writeError(w, eventID(r, e), status, err)
 }
 
 func statusOf(err error) int {
@@ -258,22 +259,4 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	}
 	return http.StatusServiceUnavailable
-}
-
-func writeError(w http.ResponseWriter, status int, err error) {
-	body := struct {
-		Error string `json:"error"`
-		Field string `json:"field,omitempty"`
-	}{Error: err.Error()}
-	var invalid *events.InvalidError
-	if errors.As(err, &invalid) {
-		body.Field = invalid.Field
-	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		text = []byte(`{"error":"serve: an error that JSON cannot say"}`)
-	}
-	w.Header()["Content-Type"] = []string{"application/json"}
-	w.WriteHeader(status)
-	w.Write(append(text, '\n')) //nolint:errcheck // the source has gone and will redeliver
 }
