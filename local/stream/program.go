@@ -13,6 +13,8 @@ type program struct {
 	sources map[string]*source
 	views   []*viewDefinition // in the order of the files, which is the order of dependence
 	sinks   []*sinkDefinition
+	// created is everything the statements create, by what it is called.
+	created map[string]created
 }
 
 // source is a topic that is read, under the name that views select from.
@@ -46,11 +48,15 @@ type sinkDefinition struct {
 // parseProgram reads the statements. What it does not support is an error that
 // names the file, the line and the statement.
 func parseProgram(statements []sql.Statement) (*program, error) {
-	p := &program{sources: map[string]*source{}}
+	p := &program{sources: map[string]*source{}, created: map[string]created{}}
 	topics := map[string]string{} // of CREATE SOURCE without a format
 	for _, s := range statements {
 		c := &cursor{statement: s, tokens: s.Tokens}
-		if err := p.statement(c, topics); err != nil {
+		err := p.statement(c, topics)
+		if err == nil {
+			err = p.remember(s)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("stream: %s: %s: %w", s, head(s), err)
 		}
 	}
@@ -71,7 +77,7 @@ func (p *program) statement(c *cursor, topics map[string]string) error {
 		return fmt.Errorf("only CREATE statements are supported")
 	}
 	switch {
-	case c.accept("CONNECTION"), c.accept("SECRET"), c.accept("INDEX"), c.accept("DEFAULT"):
+	case c.accept("CONNECTION"), c.accept("SECRET"), c.accept("INDEX"), c.accept("DEFAULT", "INDEX"):
 		// The stand-in is given its broker and keeps every maintained view in
 		// memory: connections and indexes have nothing to do here.
 		return nil

@@ -20,8 +20,10 @@ import (
 )
 
 // Serve answers on the Postgres protocol until ctx ends: SELECT over every view,
-// SHOW VIEWS, SOURCES, SINKS and settings. SET, BEGIN and COMMIT are accepted
-// and mean nothing: every query sees the views as of its own moment.
+// SHOW VIEWS, SOURCES, SINKS and settings. CREATE … IF NOT EXISTS succeeds where
+// there is nothing to do, so that the program can be applied to it. SET, BEGIN
+// and COMMIT are accepted and mean nothing: every query sees the views as of its
+// own moment.
 func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 	server, err := wire.NewServer(s.parse,
 		wire.Logger(s.config.Log),
@@ -50,9 +52,7 @@ func (s *Stream) parse(ctx context.Context, query wire.Query) (wire.PreparedStat
 	}
 	if len(statements) == 0 {
 		// Empty would answer nothing at all, and pgx pings with a comment.
-		return wire.Prepared(wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
-			return w.Complete("")
-		})), nil
+		return wire.Prepared(done("")), nil
 	}
 	var prepared wire.PreparedStatements
 	for _, one := range statements {
@@ -71,13 +71,24 @@ func (s *Stream) prepare(ctx context.Context, statement tripsql.Statement) (*wir
 		return s.selects(ctx, statement)
 	case "SHOW":
 		return s.show(statement)
+	case "CREATE":
+		made, err := s.engine.program.create(statement)
+		if err != nil {
+			return nil, err
+		}
+		return done("CREATE " + made.kind), nil
 	case "SET", "RESET", "BEGIN", "START", "COMMIT", "ROLLBACK", "DISCARD", "CLOSE", "DEALLOCATE":
-		return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
-			return w.Complete(verb)
-		}), nil
+		return done(verb), nil
 	default:
-		return nil, fmt.Errorf("%s is not supported: SELECT and SHOW are", verb)
+		return nil, fmt.Errorf("%s is not supported: SELECT, SHOW and CREATE … IF NOT EXISTS are", verb)
 	}
+}
+
+// done answers a statement that returns no rows and has nothing to do.
+func done(tag string) *wire.PreparedStatement {
+	return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
+		return w.Complete(tag)
+	})
 }
 
 func (s *Stream) selects(ctx context.Context, statement tripsql.Statement) (*wire.PreparedStatement, error) {
