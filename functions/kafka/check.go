@@ -19,7 +19,7 @@ import (
 // How long one broker may take to answer Check, and to be connected to.
 const (
 	answerWithin  = 5 * time.Second
-	connectWithin = 3 * time.Second
+	connectWithin = 2 * time.Second
 )
 
 // Check asks the brokers, in turn, until one answers, whether it would serve
