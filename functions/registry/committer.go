@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -96,38 +97,108 @@ func NewCommitter(client redis.UniversalClient, kinds online.Kinds, opts Committ
 // newer format is different: it is sound, and a learner that is up to date will
 // take the label when it comes again.
 func (c *Committer) Learn(ctx context.Context, label Label) ([]Outcome, error) {
+	r := c.LearnAll(ctx, []Label{label})[0]
+	return r.Outcomes, r.Err
+}
+
+// Result is what became of one of many labels: what Learn would have returned.
+type Result struct {
+	Outcomes []Outcome
+	Err      error
+}
+
+// LearnAll teaches labels that came together, as Learn would each of them: a
+// result is in the place of its label. Every model is given them in one piece,
+// so that up to MaxBatch of them are one commit and one version; more are as
+// few commits as hold them. All of them together have MaxWait.
+func (c *Committer) LearnAll(ctx context.Context, labels []Label) []Result {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.MaxWait, errWaitedTooLong)
 	defer cancel()
+	results := make([]Result, len(labels))
 	workers, err := c.follow(ctx)
 	if err != nil {
-		return nil, err
-	}
-	results := make(chan Outcome, len(workers)) // never blocks a worker
-	waiting := make(map[string]*worker, len(workers))
-	place := make(map[string]int, len(workers))
-	outcomes := make([]Outcome, len(workers))
-	for i, w := range workers {
-		outcomes[i].Model = w.spec.Name
-		place[w.spec.Name] = i
-		if err := w.enqueue(job{ctx: ctx, label: label, results: results}); err != nil {
-			outcomes[i].Err = err
-			continue
+		for i := range results {
+			results[i].Err = err
 		}
-		waiting[w.spec.Name] = w
+		return results
 	}
-	for len(waiting) > 0 {
-		select {
-		case o := <-results:
-			outcomes[place[o.Model]] = o
-			delete(waiting, o.Model)
-		case <-ctx.Done():
-			for name, w := range waiting {
-				outcomes[place[name]].Err = w.late(ctx)
+	waiting := make([]waiter, len(labels))
+	for i, label := range labels {
+		waiting[i] = newWaiter(ctx, label, workers)
+	}
+	for group := range slices.Chunk(waiting, c.opts.MaxBatch) {
+		handOver(ctx, group, workers)
+	}
+	for i := range waiting {
+		results[i].Outcomes = waiting[i].outcomes(ctx)
+		results[i].Err = verdict(results[i].Outcomes)
+	}
+	return results
+}
+
+// waiter waits for what becomes of one label in every model.
+type waiter struct {
+	job     job
+	results chan Outcome // never blocks a worker
+	workers []*worker
+}
+
+func newWaiter(ctx context.Context, label Label, workers []*worker) waiter {
+	results := make(chan Outcome, len(workers))
+	return waiter{job{ctx: ctx, label: label, results: results}, results, workers}
+}
+
+// handOver gives every model the labels of a group, of which those that it does
+// not take have their outcome at once.
+func handOver(ctx context.Context, group []waiter, workers []*worker) {
+	for _, w := range workers {
+		jobs := make([]job, len(group))
+		for i := range group {
+			jobs[i] = group[i].job
+		}
+		if err := w.enqueue(ctx, jobs); err != nil {
+			for i := range group {
+				group[i].results <- Outcome{Model: w.spec.Name, Err: err}
 			}
-			return outcomes, verdict(outcomes)
 		}
 	}
-	return outcomes, verdict(outcomes)
+}
+
+// outcomes returns when every model has answered, or ctx is done.
+func (w *waiter) outcomes(ctx context.Context) []Outcome {
+	outcomes := make([]Outcome, len(w.workers))
+	place := make(map[string]int, len(w.workers))
+	for i, worker := range w.workers {
+		place[worker.spec.Name] = i
+	}
+	for len(place) > 0 {
+		o, ok := w.next(ctx)
+		if !ok {
+			break
+		}
+		outcomes[place[o.Model]] = o
+		delete(place, o.Model)
+	}
+	for name, i := range place {
+		outcomes[i] = Outcome{Model: name, Err: w.workers[i].late(ctx)}
+	}
+	return outcomes
+}
+
+// next returns what a model has answered, or false once ctx is done and none
+// has: whoever waits for many labels has not been looking all the time.
+func (w *waiter) next(ctx context.Context) (Outcome, bool) {
+	select {
+	case o := <-w.results:
+		return o, true
+	default:
+	}
+	select {
+	case o := <-w.results:
+		return o, true
+	case <-ctx.Done():
+		return Outcome{}, false
+	}
 }
 
 var errWaitedTooLong = errors.New("waited too long for a commit")

@@ -35,9 +35,10 @@ type worker struct {
 
 	gate    sync.RWMutex // held to hand over a job, locked to stop
 	stopped bool
-	jobs    chan job
+	jobs    chan []job // each at most MaxBatch, to be committed together
 
 	// Only run uses what follows.
+	next     []job            // taken from jobs, and too many for the batch before
 	pipeline *online.Pipeline // as of at, nil where that is not known
 	at       string           // the commit
 	x        []float64
@@ -49,22 +50,23 @@ func newWorker(client redis.UniversalClient, spec online.Spec, opts CommitterOpt
 	return &worker{
 		client: client, spec: spec, opts: opts,
 		log:  opts.Logger.With("model", spec.Name),
-		jobs: make(chan job, 2*opts.MaxBatch),
+		jobs: make(chan []job, 2*opts.MaxBatch),
 	}
 }
 
-// enqueue hands a job over, waiting for room as long as the job's context lasts.
-func (w *worker) enqueue(j job) error {
+// enqueue hands over jobs that are to be committed together, waiting for room
+// as long as ctx lasts.
+func (w *worker) enqueue(ctx context.Context, together []job) error {
 	w.gate.RLock()
 	defer w.gate.RUnlock()
 	if w.stopped {
 		return fmt.Errorf("%w: model %s is leaving the catalogue", ErrBusy, w.spec.Name)
 	}
 	select {
-	case w.jobs <- j:
+	case w.jobs <- together:
 		return nil
-	case <-j.ctx.Done():
-		return w.late(j.ctx)
+	case <-ctx.Done():
+		return w.late(ctx)
 	}
 }
 
@@ -92,23 +94,36 @@ func (w *worker) stop() {
 // run commits until stop, as many labels at a time as are waiting.
 func (w *worker) run() {
 	batch := make([]job, 0, w.opts.MaxBatch)
-	for j := range w.jobs {
-		batch = append(batch[:0], j)
-	drain:
-		for len(batch) < w.opts.MaxBatch {
-			select {
-			case j, ok := <-w.jobs:
-				if !ok {
-					break drain
-				}
-				batch = append(batch, j)
-			default:
-				break drain
-			}
+	for {
+		if batch = w.gather(batch[:0]); len(batch) == 0 {
+			return
 		}
 		w.commit(batch)
 		clear(batch)
 	}
+}
+
+// gather waits for jobs and appends all that are there, as far as they fit.
+// What was handed over together stays together. None at all is the end.
+func (w *worker) gather(batch []job) []job {
+	together, ok := w.next, w.next != nil
+	if !ok {
+		together, ok = <-w.jobs
+	}
+	w.next = nil
+	for ok {
+		if len(batch)+len(together) > w.opts.MaxBatch {
+			w.next = together
+			break
+		}
+		batch = append(batch, together...)
+		select {
+		case together, ok = <-w.jobs:
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
 // commit retries a batch until every job has its outcome or nobody waits for it.
