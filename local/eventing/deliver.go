@@ -99,14 +99,14 @@ func (s *source) send(p *partition, to *endpoint, m *message) (response, int, er
 	// closed between two events instead of failing the attempt.
 	header["Idempotency-Key"] = nil
 	for attempt := 1; ; attempt++ {
-		resp := to.post(s.requests, s.delivery.timeout, header, m.data)
+		resp := to.post(s.requests, s.delivery.Timeout, header, m.data)
 		switch {
 		case resp.err == nil && delivered(resp.status):
 			to.outage.over(s.log, "sink takes events again")
 			return resp, attempt, nil
 		case s.requests.Err() != nil:
 			return resp, attempt, errAbandoned
-		case resp.err == nil && !retryable(resp.status), attempt > s.delivery.retries:
+		case resp.err == nil && !retryable(resp.status), attempt > s.delivery.Retries:
 			return resp, attempt, resp.why()
 		}
 		s.retries.Add(1)

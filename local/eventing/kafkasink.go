@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tripcast.dev/infra/knative/manifest"
 )
 
 const (
@@ -41,7 +43,7 @@ type ingress struct {
 // kafkaSink is one KafkaSink at work.
 type kafkaSink struct {
 	name     string // namespace/name
-	spec     KafkaSinkSpec
+	spec     manifest.KafkaSinkSpec
 	client   *kgo.Client
 	timeout  time.Duration
 	produced func(Production)
@@ -92,7 +94,7 @@ func startIngress(ctx context.Context, cfg *Config) (_ *ingress, err error) {
 	return in, nil
 }
 
-func newKafkaSink(ctx context.Context, cfg *Config, m *KafkaSink) (*kafkaSink, error) {
+func newKafkaSink(ctx context.Context, cfg *Config, m *manifest.KafkaSink) (*kafkaSink, error) {
 	name := qualified(&m.ObjectMeta)
 	brokers := cfg.brokers(m.Spec.BootstrapServers)
 	client, err := kgo.NewClient(append([]kgo.Opt{

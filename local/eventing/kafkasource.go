@@ -15,6 +15,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tripcast.dev/infra/knative/manifest"
 )
 
 const (
@@ -40,7 +42,7 @@ const (
 
 // source is one KafkaSource at work.
 type source struct {
-	manifest   *KafkaSource
+	manifest   *manifest.KafkaSource
 	name       string // namespace/name
 	cfg        *Config
 	log        *slog.Logger
@@ -73,7 +75,7 @@ type topicPartition struct {
 	partition int32
 }
 
-func (e *Eventing) newSource(m *KafkaSource) (*source, error) {
+func (e *Eventing) newSource(m *manifest.KafkaSource) (*source, error) {
 	sink, err := e.resolve(m.Spec.Sink)
 	if err != nil {
 		return nil, fmt.Errorf("spec.sink: %w", err)
@@ -82,9 +84,9 @@ func (e *Eventing) newSource(m *KafkaSource) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spec.delivery.deadLetterSink: %w", err)
 	}
-	d, invalid := newDelivery(m.Spec.Delivery)
-	if invalid != nil {
-		return nil, fmt.Errorf("spec.delivery.%s: %s", invalid.field, invalid.reason)
+	d, invalid := manifest.ReadDelivery(m.Spec.Delivery)
+	if len(invalid) > 0 {
+		return nil, fmt.Errorf("spec.delivery.%s: %s", invalid[0].Field, invalid[0].Reason)
 	}
 	inFlight := int(*m.Spec.Consumers) * e.cfg.MaxPollRecords
 	transport := newTransport(inFlight)
@@ -93,7 +95,7 @@ func (e *Eventing) newSource(m *KafkaSource) (*source, error) {
 		name:       qualified(&m.ObjectMeta),
 		cfg:        &e.cfg,
 		log:        e.cfg.Logger.With("source", qualified(&m.ObjectMeta)),
-		delivery:   d,
+		delivery:   delivery(d),
 		partitions: map[topicPartition]*partition{},
 	}
 	if s.sink, err = newEndpoint(sink, transport); err != nil {
@@ -102,7 +104,7 @@ func (e *Eventing) newSource(m *KafkaSource) (*source, error) {
 	if s.deadLetter, err = newEndpoint(dead, transport); err != nil {
 		return nil, fmt.Errorf("spec.delivery.deadLetterSink: %w", err)
 	}
-	if m.Spec.Ordering == OrderingUnordered {
+	if m.Spec.Ordering == manifest.OrderingUnordered {
 		s.slots = make(chan struct{}, inFlight)
 	}
 	if o := m.Spec.CloudEventOverrides; o != nil {
@@ -155,7 +157,7 @@ func (s *source) join() (*kgo.Client, error) {
 		return nil, err
 	}
 	offset := kgo.NewOffset().AtEnd()
-	if spec.InitialOffset == OffsetEarliest {
+	if spec.InitialOffset == manifest.OffsetEarliest {
 		offset = kgo.NewOffset().AtStart()
 	}
 	return kgo.NewClient(append(opts,

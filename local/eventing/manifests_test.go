@@ -12,6 +12,7 @@ import (
 	"knative.dev/pkg/apis"
 
 	"tripcast.dev/infra"
+	"tripcast.dev/infra/knative/manifest"
 	"tripcast.dev/local/eventing"
 )
 
@@ -106,10 +107,10 @@ metadata: {name: skipped}
 	}
 	s := m.Sources[0]
 	if s.Namespace != "default" || s.Spec.ConsumerGroup != "knative-kafka-source-default-in" || *s.Spec.Consumers != 1 ||
-		s.Spec.InitialOffset != eventing.OffsetLatest || s.Spec.Ordering != eventing.OrderingOrdered {
+		s.Spec.InitialOffset != manifest.OffsetLatest || s.Spec.Ordering != manifest.OrderingOrdered {
 		t.Errorf("source %+v: want Knative's defaults", s)
 	}
-	if mode := m.Sinks[0].Spec.ContentMode; mode != eventing.ContentModeBinary {
+	if mode := m.Sinks[0].Spec.ContentMode; mode != manifest.ContentModeBinary {
 		t.Errorf("content mode %q, want binary", mode)
 	}
 }
@@ -192,9 +193,9 @@ func TestLoadErrors(t *testing.T) {
 			if err == nil {
 				t.Fatalf("loaded %+v", m)
 			}
-			var got *eventing.ManifestError
+			var got *manifest.Error
 			if !errors.As(err, &got) {
-				t.Fatalf("%T %v: want a *ManifestError", err, err)
+				t.Fatalf("%T %v: want a *manifest.Error", err, err)
 			}
 			if got.File != "all.yaml" || got.Document != c.document || got.Object != c.object || got.Field != c.field || !strings.Contains(got.Reason, c.reason) {
 				t.Errorf("%v\nwant document %d, object %q, field %q, reason %q", got, c.document, c.object, c.field, c.reason)

@@ -15,6 +15,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tripcast.dev/infra/knative/manifest"
 )
 
 // TypeKafka is the type of the event made of a record that is no CloudEvent.
@@ -263,7 +265,7 @@ func (m *message) record(topic, contentMode string) (*kgo.Record, error) {
 	if key := m.get("partitionkey"); key != "" {
 		r.Key = []byte(key)
 	}
-	if contentMode == ContentModeStructured {
+	if contentMode == manifest.ContentModeStructured {
 		body, err := m.structured()
 		if err != nil {
 			return nil, err

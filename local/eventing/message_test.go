@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tripcast.dev/infra/knative/manifest"
 )
 
 func TestPercentEncoding(t *testing.T) {
@@ -38,8 +40,8 @@ func TestPercentEncoding(t *testing.T) {
 }
 
 func TestWait(t *testing.T) {
-	exponential := delivery{backoff: 300 * time.Millisecond}
-	linear := delivery{backoff: 300 * time.Millisecond, linear: true}
+	exponential := delivery{Backoff: 300 * time.Millisecond}
+	linear := delivery{Backoff: 300 * time.Millisecond, Linear: true}
 	for n, want := range map[int]time.Duration{1: 300 * time.Millisecond, 2: 600 * time.Millisecond, 3: 1200 * time.Millisecond, 10: 153600 * time.Millisecond} {
 		if got := exponential.wait(n); got != want {
 			t.Errorf("exponential, retry %d: %v, want %v", n, got, want)
@@ -52,13 +54,6 @@ func TestWait(t *testing.T) {
 	}
 	if got := exponential.wait(1000); got <= 0 {
 		t.Errorf("retry 1000 waits %v", got)
-	}
-}
-
-func TestNewDeliveryDefaults(t *testing.T) {
-	d, err := newDelivery(nil)
-	if err != nil || d != (delivery{retries: 10, timeout: 600 * time.Second, backoff: 300 * time.Millisecond}) {
-		t.Errorf("no delivery: %+v, %v", d, err)
 	}
 }
 
@@ -188,22 +183,22 @@ func FuzzFromRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, mode := range []string{ContentModeBinary, ContentModeStructured} {
+		for _, mode := range []string{manifest.ContentModeBinary, manifest.ContentModeStructured} {
 			r, err := m.record("t", mode)
 			if err != nil {
-				if mode == ContentModeBinary {
+				if mode == manifest.ContentModeBinary {
 					t.Fatalf("%v: %v", m, err)
 				}
 				continue
 			}
-			if mode == ContentModeStructured && !utf8.Valid(r.Value) {
+			if mode == manifest.ContentModeStructured && !utf8.Valid(r.Value) {
 				t.Fatalf("structured record %q is not UTF-8", r.Value)
 			}
-			if mode == ContentModeBinary && isStructured(m.contentType) {
+			if mode == manifest.ContentModeBinary && isStructured(m.contentType) {
 				continue // data that is itself an event
 			}
 			back := fromRecord(r, "ns", "name")
-			if mode == ContentModeBinary && !bytes.Equal(back.data, m.data) {
+			if mode == manifest.ContentModeBinary && !bytes.Equal(back.data, m.data) {
 				t.Fatalf("data %q came back as %q", m.data, back.data)
 			}
 			for _, required := range []string{"id", "source", "type"} {

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"tripcast.dev/infra/knative/manifest"
 )
 
 // SourceStatus is what a KafkaSource has done since StartSources, and what it
@@ -120,7 +122,7 @@ func (s *source) lag(ctx context.Context) (int64, error) {
 		at, ok := finished[topicPartition{end.Topic, end.Partition}]
 		if !ok {
 			at = end.Offset // a partition never read, from latest on
-			if start, known := starts.Lookup(end.Topic, end.Partition); known && spec.InitialOffset == OffsetEarliest {
+			if start, known := starts.Lookup(end.Topic, end.Partition); known && spec.InitialOffset == manifest.OffsetEarliest {
 				at = start.Offset
 			}
 			if c, known := committed.Lookup(end.Topic, end.Partition); known && c.At >= 0 {
