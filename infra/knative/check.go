@@ -1,0 +1,84 @@
+package knative
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"knative.dev/pkg/apis"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+
+	"tripcast.dev/infra/knative/manifest"
+)
+
+// Check is what would be refused, or taken and not work, of objects that are
+// deployed together. All that is wrong is said at once, as *Error, a line each.
+func Check(objects []Object) error {
+	c := &checker{objects: objects, named: map[string]Object{}}
+	for _, o := range objects {
+		c.names(o)
+		c.webhook(o)
+	}
+	return errors.Join(c.errs...)
+}
+
+// checker collects what is wrong.
+type checker struct {
+	objects []Object
+	named   map[string]Object // by kind, namespace and name, as Object.String with the group
+	errs    []error
+}
+
+func (c *checker) fail(o Object, field, format string, args ...any) {
+	c.errs = append(c.errs, o.Errorf(field, format, args...))
+}
+
+// names refuses names and labels that the API server would, and doubles.
+func (c *checker) names(o Object) {
+	if problems := validation.IsDNS1123Subdomain(o.Meta.GetName()); len(problems) > 0 {
+		c.fail(o, "metadata.name", "%q: %s", o.Meta.GetName(), strings.Join(problems, "; "))
+	}
+	for key, value := range o.Meta.GetLabels() {
+		if problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(problems) > 0 {
+			c.fail(o, "metadata.labels", "%s=%q: %s", key, value, strings.Join(problems, "; "))
+		}
+	}
+	key := id(o.Group(), o.Kind, manifest.Name(o.Meta))
+	if first, ok := c.named[key]; ok {
+		c.fail(o, "metadata.name", "already defined in %s, document %d", first.File, first.Document)
+		return
+	}
+	c.named[key] = o
+}
+
+func id(group, kind, name string) string { return group + " " + kind + " " + name }
+
+// webhook is what Knative's webhooks do: defaults, then validation.
+func (c *checker) webhook(o Object) {
+	switch v := o.Value.(type) {
+	case *servingv1.Service:
+		ctx := apis.WithinCreate(context.Background())
+		v = v.DeepCopy() // the defaults are the webhook's to write
+		v.SetDefaults(ctx)
+		for _, err := range v.Validate(ctx).Filter(apis.ErrorLevel).WrappedErrors() {
+			c.fail(o, strings.Join(err.Paths, ", "), "%s", sentence(err))
+		}
+	case *manifest.KafkaSource:
+		v.SetDefaults()
+		c.errs = append(c.errs, o.Errors(v.Validate())...)
+	case *manifest.KafkaSink:
+		v.SetDefaults()
+		c.errs = append(c.errs, o.Errors(v.Validate())...)
+	case *manifest.SinkBinding:
+		c.errs = append(c.errs, o.Errors(v.Validate())...)
+	}
+}
+
+// sentence is the message and the details of Knative's error, on one line.
+func sentence(err *apis.FieldError) string {
+	if err.Details == "" {
+		return err.Message
+	}
+	return err.Message + ": " + strings.ReplaceAll(err.Details, "\n", "; ")
+}
