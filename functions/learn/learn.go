@@ -16,10 +16,11 @@ import (
 	"tripcast.dev/functions/registry"
 )
 
-// Learner teaches a label to every model, as a registry.Committer does. Without
-// an error the label is committed wherever it can be.
+// Learner teaches labels to every model, as a registry.Committer does. A result
+// is in the place of its label, and without an error the label is committed
+// wherever it can be.
 type Learner interface {
-	Learn(ctx context.Context, label registry.Label) ([]registry.Outcome, error)
+	LearnAll(ctx context.Context, labels []registry.Label) []registry.Result
 }
 
 // Handler learns. It may be called concurrently.
@@ -36,6 +37,36 @@ func New(learner Learner) *Handler { return &Handler{learner: learner} }
 // Errors are *events.InvalidError, or those of Learner, which a retry may mend.
 // Models that had learned the label before one of those find it a duplicate then.
 func (h *Handler) Handle(ctx context.Context, e event.Event) (*event.Event, error) {
+	answers, errs := h.HandleAll(ctx, []event.Event{e})
+	return answers[0], errs[0]
+}
+
+// HandleAll does with each of these events, which came together, what Handle
+// does with one, and teaches them together. Answers and errors are in the place
+// of their event.
+func (h *Handler) HandleAll(ctx context.Context, batch []event.Event) (answers []*event.Event, errs []error) {
+	answers, errs = make([]*event.Event, len(batch)), make([]error, len(batch))
+	labels := make([]registry.Label, 0, len(batch))
+	places := make([]int, 0, len(batch)) // of the labels
+	for i, e := range batch {
+		label, err := labelOf(e)
+		if err != nil {
+			errs[i] = err
+		} else if label != nil {
+			labels, places = append(labels, *label), append(places, i)
+		}
+	}
+	if len(labels) == 0 {
+		return answers, errs
+	}
+	for i, result := range h.learner.LearnAll(ctx, labels) {
+		answers[places[i]], errs[places[i]] = answer(labels[i].ID, result)
+	}
+	return answers, errs
+}
+
+// labelOf returns nil for a retraction.
+func labelOf(e event.Event) (*registry.Label, error) {
 	if e.Type() != events.TypeLabel && e.Type() != events.TypeKafka {
 		return nil, &events.InvalidError{Field: "type", Reason: fmt.Sprintf(
 			"%q is not one that learn takes: %s or %s", e.Type(), events.TypeLabel, events.TypeKafka,
@@ -48,19 +79,22 @@ func (h *Handler) Handle(ctx context.Context, e event.Event) (*event.Event, erro
 	if err != nil {
 		return nil, err
 	}
-	outcomes, err := h.learner.Learn(ctx, registry.Label{ID: label.TripID, Features: label.Features, Y: label.DurationS})
-	if err != nil {
-		return nil, fmt.Errorf("learn trip %s: %w", label.TripID, err)
+	return &registry.Label{ID: label.TripID, Features: label.Features, Y: label.DurationS}, nil
+}
+
+func answer(trip string, result registry.Result) (*event.Event, error) {
+	if result.Err != nil {
+		return nil, fmt.Errorf("learn trip %s: %w", trip, result.Err)
 	}
-	learned, err := events.Encode(answer(label.TripID, outcomes))
+	learned, err := events.Encode(learnedBy(trip, result.Outcomes))
 	if err != nil {
-		return nil, fmt.Errorf("learn trip %s: %w", label.TripID, err)
+		return nil, fmt.Errorf("learn trip %s: %w", trip, err)
 	}
 	return &learned, nil
 }
 
-// answer leaves out the models that are broken: they have no version.
-func answer(trip string, outcomes []registry.Outcome) *events.Learned {
+// learnedBy leaves out the models that are broken: they have no version.
+func learnedBy(trip string, outcomes []registry.Outcome) *events.Learned {
 	l := &events.Learned{TripID: trip, Versions: make(map[string]uint64, len(outcomes))}
 	for _, o := range outcomes {
 		if o.Err != nil {

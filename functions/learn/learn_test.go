@@ -20,14 +20,19 @@ import (
 
 // learner returns what a test wants it to.
 type learner struct {
-	got      registry.Label
+	got      registry.Label // the last one
+	calls    []int          // how many labels each had
 	outcomes []registry.Outcome
 	err      error
 }
 
-func (l *learner) Learn(_ context.Context, label registry.Label) ([]registry.Outcome, error) {
-	l.got = label
-	return l.outcomes, l.err
+func (l *learner) LearnAll(_ context.Context, labels []registry.Label) []registry.Result {
+	l.calls = append(l.calls, len(labels))
+	results := make([]registry.Result, len(labels))
+	for i, label := range labels {
+		l.got, results[i] = label, registry.Result{Outcomes: l.outcomes, Err: l.err}
+	}
+	return results
 }
 
 func label(t testing.TB, id string) event.Event {
@@ -114,6 +119,40 @@ func TestInput(t *testing.T) {
 				t.Errorf("error %q does not name the types that are taken", err)
 			}
 		})
+	}
+}
+
+// Events that came together are learned together, except what is no label; and
+// each has its own answer.
+func TestHandleAll(t *testing.T) {
+	foreign, retraction := label(t, "t2"), label(t, "t3")
+	foreign.SetType("boson.fn")
+	retraction.DataEncoded = nil
+	batch := []event.Event{label(t, "t1"), foreign, retraction, label(t, "t4"), label(t, "t1")}
+	l := &learner{outcomes: []registry.Outcome{{Model: "m", Version: 1}}}
+	answers, errs := learn.New(l).HandleAll(t.Context(), batch)
+	if fmt.Sprint(l.calls) != "[3]" {
+		t.Errorf("the learner was given %v labels, want 3 in one call", l.calls)
+	}
+	for i, trip := range []string{"t1", "", "", "t4", "t1"} {
+		var invalid *events.InvalidError
+		if errors.As(errs[i], &invalid) != (i == 1) || (errs[i] != nil) != (i == 1) {
+			t.Errorf("event %d: error %v", i, errs[i])
+		}
+		if (answers[i] != nil) != (trip != "") || trip != "" && answers[i].ID() != trip {
+			t.Errorf("event %d: answer %v, want one for %q", i, answers[i], trip)
+		}
+	}
+	l = &learner{err: registry.ErrBusy}
+	_, errs = learn.New(l).HandleAll(t.Context(), batch)
+	for i, err := range errs {
+		if errors.Is(err, registry.ErrBusy) != (i == 0 || i > 2) {
+			t.Errorf("event %d: error %v", i, err)
+		}
+	}
+	l = &learner{}
+	if answers, errs := learn.New(l).HandleAll(t.Context(), batch[2:3]); answers[0] != nil || errs[0] != nil || len(l.calls) > 0 {
+		t.Errorf("a retraction: answer %v, error %v, %v calls", answers[0], errs[0], l.calls)
 	}
 }
 

@@ -15,27 +15,35 @@ import (
 // TypeError is the type of the event that answers an event with an error.
 const TypeError = "dev.tripcast.error.v1"
 
-// writeError answers with the status and the error. To an event, which id says
-// it was, the answer is an event as well: what speaks CloudEvents, as func invoke
-// does, shows the event of a response whatever its status, and without one
-// shows nothing at all. To any other request id is empty.
-func (s *Server) writeError(w http.ResponseWriter, id string, status int, err error) {
-	body := struct {
+// Failure is what an event is answered with that a handler, or the reading of it,
+// has failed on with this error: the status, which says whether to retry, and
+// the error as JSON.
+func Failure(err error) (status int, body []byte) {
+	content := struct {
 		Error string `json:"error"`
 		Field string `json:"field,omitempty"`
 	}{Error: err.Error()}
 	var invalid *events.InvalidError
 	if errors.As(err, &invalid) {
-		body.Field = invalid.Field
+		content.Field = invalid.Field
 	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		text = []byte(`{"error":"serve: an error that JSON cannot say"}`)
+	status = statusOf(err)
+	if body, err = json.Marshal(content); err != nil {
+		body = []byte(`{"error":"serve: an error that JSON cannot say"}`)
 	}
+	return status, append(body, '\n')
+}
+
+// writeError answers with the status and the error. To an event, which id says
+// it was, the answer is an event as well: what speaks CloudEvents, as func invoke
+// does, shows the event of a response whatever its status, and without one
+// shows nothing at all. To any other request id is empty.
+func (s *Server) writeError(w http.ResponseWriter, id string, status int, err error) {
+	_, body := Failure(err)
 	setAttributes(w.Header(), s.errorAttributes(id, status))
 	w.Header()["Content-Type"] = []string{event.ApplicationJSON}
 	w.WriteHeader(status)
-	w.Write(append(text, '\n')) //nolint:errcheck // the source has gone and will redeliver
+	w.Write(body) //nolint:errcheck // the source has gone and will redeliver
 }
 
 // errorAttributes are none where an event with this id cannot be written: it
