@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"syscall"
 	"time"
 
 	"tripcast.dev/functions/serve"
@@ -18,21 +16,12 @@ type function struct {
 	listener net.Listener
 }
 
-// bind listens at once, so that whoever has to post here can be told where.
-func bind(name, address string) (*function, error) {
-	l, err := net.Listen("tcp", address)
+func bindFunction(name, address string) (*function, error) {
+	l, err := bind(name, address, moves(name))
 	if err != nil {
-		return nil, portError(name, address, err)
+		return nil, err
 	}
 	return &function{name: name, listener: l}, nil
-}
-
-// portError says which flag moves a part off a port that is in use.
-func portError(part, address string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s: %s is in use: give it another address with --%s-listen, or take --free-ports", part, address, part)
-	}
-	return fmt.Errorf("%s: listening on %s: %w", part, address, err)
 }
 
 func (f *function) url() string { return "http://" + f.listener.Addr().String() }

@@ -87,7 +87,7 @@ func TestLearnKilled(t *testing.T) {
 	wantAll(t, *r.report, trips)
 
 	before := learnedCounts(t, redis)
-	for i, record := range readAll(t, r.brokers, events.TopicLabels, trips) {
+	for i, record := range readAll(t, r.kafka.Brokers, events.TopicLabels, trips) {
 		post(t, "http://"+address, record, i)
 	}
 	after := learnedCounts(t, redis)

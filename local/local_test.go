@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -45,11 +46,16 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
+// invoke is a command line with an empty environment.
+func invoke(stdout, stderr io.Writer, args ...string) invocation {
+	return invocation{args: args, getenv: func(string) string { return "" }, stdout: stdout, stderr: stderr}
+}
+
 // start runs the command as a user would and returns its report when it ends.
 func start(ctx context.Context, t *testing.T, args ...string) (code int, report Report, stderr string) {
 	t.Helper()
 	var out, log output
-	code = run(ctx, append([]string{"--free-ports", "--report", "-"}, args...), &out, &log)
+	code = run(ctx, invoke(&out, &log, append([]string{"--free-ports", "--report", "-"}, args...)...))
 	if out.String() != "" {
 		decoder := json.NewDecoder(strings.NewReader(out.String()))
 		decoder.DisallowUnknownFields()
@@ -92,8 +98,8 @@ func TestMainJob(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, log)
 	}
 	wantAll(t, r, 1500)
-	if r.Duplicates != 0 || r.DeadLetters != 0 || r.Rejected != 0 {
-		t.Errorf("duplicates %d, dead letters %d, rejected %d: want none", r.Duplicates, r.DeadLetters, r.Rejected)
+	if r.Duplicates != 0 || r.DeadLetters != 0 || r.Rejected == nil || *r.Rejected != 0 {
+		t.Errorf("duplicates %d, dead letters %d, rejected %v: want none", r.Duplicates, r.DeadLetters, r.Rejected)
 	}
 	if r.Lag.P50 <= 0 || r.Lag.P99 < r.Lag.P50 || r.Staleness.P99 <= 0 || r.WallS <= 0 || r.TripsPerS <= 0 {
 		t.Errorf("lag %v, staleness %v, wall %v s, %v trips/s: want them measured", r.Lag, r.Staleness, r.WallS, r.TripsPerS)
@@ -129,8 +135,8 @@ func TestRecordedTrips(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, log)
 	}
 	wantAll(t, r, trips)
-	if r.Duplicates != 0 || r.DeadLetters != 0 || r.Rejected != 0 {
-		t.Errorf("duplicates %d, dead letters %d, rejected %d: want none", r.Duplicates, r.DeadLetters, r.Rejected)
+	if r.Duplicates != 0 || r.DeadLetters != 0 || r.Rejected == nil || *r.Rejected != 0 {
+		t.Errorf("duplicates %d, dead letters %d, rejected %v: want none", r.Duplicates, r.DeadLetters, r.Rejected)
 	}
 	if !raceEnabled {
 		judgeModels(t, samples)
@@ -190,13 +196,12 @@ type running struct {
 func launch(t *testing.T, args ...string) *running {
 	t.Helper()
 	log := &output{}
-	o, err := parse(append([]string{"--free-ports"}, args...), log)
+	o, err := parse(invoke(io.Discard, log, append([]string{"--free-ports"}, args...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	screen := newScreen(log)
-	r := &running{system: &system{options: o, log: newLog(screen, false), screen: screen}, log: log, done: make(chan struct{}), cancel: cancel}
+	r := &running{system: newSystem(o, log), log: log, done: make(chan struct{}), cancel: cancel}
 	go func() {
 		defer close(r.done)
 		r.report, r.err = r.run(ctx)
@@ -231,7 +236,7 @@ func TestOutside(t *testing.T) {
 	r := launch(t, "--limit", "400", "--speed", "3000")
 	r.until(t, "50 labels are learned", func() bool { return r.counted(events.TopicLabels) >= 50 })
 
-	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.ConsumeTopics(events.TopicPredictions), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.kafka.Brokers...), kgo.ConsumeTopics(events.TopicPredictions), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +258,7 @@ func TestOutside(t *testing.T) {
 		t.Errorf("the prediction of %s is %+v", record.Key, prediction)
 	}
 
-	conn, err := pgx.Connect(t.Context(), "postgres://materialize@"+r.sqlAddr+"/materialize?sslmode=disable")
+	conn, err := pgx.Connect(t.Context(), "postgres://materialize@"+r.sqlAt+"/materialize?sslmode=disable")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,7 +433,7 @@ func TestRefusals(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			var out, log output
-			code := run(ctx, append([]string{"--free-ports"}, test.args...), &out, &log)
+			code := run(ctx, invoke(&out, &log, append([]string{"--free-ports"}, test.args...)...))
 			if code != test.code {
 				t.Errorf("exit code %d, want %d", code, test.code)
 			}

@@ -1,7 +1,8 @@
 // Command local is the whole of tripcast in one process: an embedded Kafka and
 // Redis, Materialize's stand-in, Knative's sources and sinks, the functions, and
 // trips to feed them. Each part can be replaced by the real one with a flag;
-// with all of them replaced it is the Knative stand-in alone.
+// with all of them replaced it is the Knative stand-in alone. The parts that are
+// nowhere else, broker, stream and eventing, also run alone, each as a command.
 //
 // It reads the same sql/, infra/knative and infra/models.yaml that are deployed.
 package main
@@ -18,8 +19,6 @@ import (
 	"runtime/pprof"
 	"syscall"
 	"time"
-
-	"tripcast.dev/events"
 )
 
 func main() {
@@ -27,44 +26,79 @@ func main() {
 	// A second ctrl-C ends what does not end by itself, but not the same one sent
 	// twice, as wrappers such as timeout(1) do.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, invocation{os.Args[1:], os.Getenv, os.Stdout, os.Stderr}))
 }
 
 // Exit codes.
 const (
 	exitOK    = 0
-	exitLost  = 1 // a part failed, or with --exit-when-done something is missing
+	exitLost  = 1 // a part failed, or something that was asked for is missing
 	exitUsage = 2
 )
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return exitOK
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, "local:", err)
-		return exitUsage
-	}
-	out := newScreen(stderr)
-	s := &system{options: o, log: newLog(out, o.verbose), screen: out}
-	stopProfile, err := profile(o.profile)
-	if err != nil {
-		fmt.Fprintln(stderr, "local:", err)
-		return exitUsage
-	}
-	report, err := s.run(ctx)
-	err = errors.Join(err, stopProfile())
-	if report != nil {
-		if werr := report.write(o.report, stdout); werr != nil {
-			err = errors.Join(err, werr)
+// invocation is what the command is run with.
+type invocation struct {
+	args           []string
+	getenv         func(string) string
+	stdout, stderr io.Writer
+}
+
+// usageError is a mistake in the arguments.
+type usageError struct{ error }
+
+func run(ctx context.Context, in invocation) int {
+	command := whole
+	if len(in.args) > 0 {
+		if named := commandNamed(in.args[0]); named != nil {
+			command, in.args = named, in.args[1:]
 		}
 	}
-	if err != nil {
-		fmt.Fprintln(out, "local:", err)
+	err := command(ctx, in)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, new(usageError)):
+		fmt.Fprintln(in.stderr, "local:", err)
+		return exitUsage
+	default:
+		fmt.Fprintln(in.stderr, "local:", err)
 		return exitLost
 	}
-	return exitOK
+}
+
+// commandNamed is nil for what is no command's name.
+func commandNamed(name string) func(context.Context, invocation) error {
+	switch name {
+	case "broker":
+		return brokerAlone
+	case "stream":
+		return streamAlone
+	case "eventing":
+		return eventingAlone
+	case "watch":
+		return watch
+	case "health":
+		return health
+	}
+	return nil
+}
+
+// whole runs the whole system.
+func whole(ctx context.Context, in invocation) error {
+	o, err := parse(in)
+	if err != nil {
+		return err
+	}
+	stopProfile, err := profile(o.profile)
+	if err != nil {
+		return usageError{err}
+	}
+	report, err := newSystem(o, in.stderr).run(ctx)
+	err = errors.Join(err, stopProfile())
+	if report != nil {
+		err = errors.Join(err, report.write(o.report, in.stdout))
+	}
+	return err
 }
 
 // profile starts a CPU profile, if one is asked for.
@@ -92,31 +126,4 @@ func newLog(out io.Writer, verbose bool) *slog.Logger {
 		level = slog.LevelDebug
 	}
 	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
-}
-
-// show draws the state until ctx ends: twice a second on a terminal; elsewhere a
-// line every few seconds, the first as soon as there is a prediction.
-func (s *system) show(ctx context.Context) {
-	const redraw, lines = 500 * time.Millisecond, 5 * time.Second
-	ticker := time.NewTicker(redraw)
-	defer ticker.Stop()
-	before, at, told := int64(0), time.Now(), time.Time{}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		m := s.moment()
-		if !s.screen.terminal && (m.counts[events.TopicPredictions] == 0 || time.Since(told) < lines) {
-			continue
-		}
-		m.rate = float64(m.counts[events.TopicLabels]-before) / time.Since(at).Seconds()
-		before, at, told = m.counts[events.TopicLabels], time.Now(), time.Now()
-		if s.screen.terminal {
-			s.screen.draw(m.block())
-		} else {
-			fmt.Fprintln(s.screen, m.line())
-		}
-	}
 }

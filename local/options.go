@@ -3,11 +3,10 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 	"time"
 
+	"tripcast.dev/functions/kafka"
 	"tripcast.dev/functions/simulate"
 	"tripcast.dev/local/broker"
 	"tripcast.dev/local/eventing"
@@ -20,13 +19,14 @@ type options struct {
 	speed     float64
 	synthetic simulate.SyntheticConfig
 
-	kafka       []string // empty: embedded
-	redis       string   // empty: embedded
-	materialize string   // empty: the stand-in
+	kafka       kafka.Connection // without brokers: embedded
+	redis       string           // empty: embedded
+	materialize string           // empty: the stand-in
 	// materializeKafka is where Materialize finds the broker, which need not be
 	// where this process does.
 	materializeKafka string
 	predict, learn   string // URLs of functions that run elsewhere; empty: in this process
+	sinks            string // URL at which they find the KafkaSinks; empty: where those listen
 	models           string // catalogue; empty: infra/models.yaml
 
 	listen    listen
@@ -64,35 +64,49 @@ they start, and learned when they end.
   go run ./local --trips train.zip --speed 600
   go run ./local --limit 5000 --speed 0 --exit-when-done --report -
 
-Every part is embedded unless a flag says where the real one is.
+Every part is embedded unless a flag says where the real one is. These run one
+part alone, or look at a system that runs; -h after their name says more:
+
+  local broker     Kafka
+  local stream     Materialize's stand-in
+  local eventing   Knative's stand-in
+  local watch      waits until so many trips are predicted and learned
+  local health     asks one server whether it serves
 
 `
 
-func parse(args []string, stderr io.Writer) (options, error) {
+// Where the parts listen unless told otherwise, and flags that a part has alone
+// and in the whole system.
+const (
+	defaultSQL    = "127.0.0.1:6875"
+	retentionFlag = "how long a trip is kept in the views after its arrival, as '25 hours' (the default of sql/)"
+	sinksFlag     = "`URL` at which a predict that runs elsewhere finds the KafkaSinks (else where they listen)"
+)
+
+// tripsNone plays nothing: trips come from elsewhere.
+const tripsNone = "none"
+
+func parse(in invocation) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("local", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprint(stderr, usage)
-		flags.PrintDefaults()
-	}
-	flags.StringVar(&o.trips, "trips", simulate.TripsSynthetic, "`synthetic`, or a file in the columns of Kaggle's NYC Taxi Trip Duration (.csv, .gz, .zip)")
+	flags := in.flags("local", usage)
+	flags.StringVar(&o.trips, "trips", simulate.TripsSynthetic, "`synthetic`, or a file in the columns of Kaggle's NYC Taxi Trip Duration (.csv, .gz, .zip), or none: then they come from elsewhere")
 	flags.IntVar(&o.limit, "limit", 0, "start no more than so many trips; 0 is no limit")
 	flags.Float64Var(&o.speed, "speed", 10, "times real time; 0 is as fast as the pipeline takes it")
 	flags.Uint64Var(&o.synthetic.Seed, "seed", 1, "which synthetic trips")
 	flags.Float64Var(&o.synthetic.TripsPerHour, "rate", simulate.DefaultTripsPerHour, "synthetic trips per hour of the city, on average")
 	snow := flags.String("snow", "", "`days` on which a blizzard begins, as 2016-01-23 or +2 after the start, comma-separated")
-	kafka := flags.String("kafka", "", "`host:port` of real Kafka or Redpanda brokers, comma-separated (else embedded)")
+	brokers := flags.String("kafka", "", "`host:port` of real Kafka or Redpanda brokers, comma-separated (else embedded); the KAFKA_ variables say how to connect")
 	flags.StringVar(&o.redis, "redis", "", "`URL` of a real Redis, as redis://localhost:6379 (else embedded)")
 	flags.StringVar(&o.materialize, "materialize", "", "`DSN` of a real Materialize, as postgres://materialize@localhost:6875/materialize (else its stand-in)")
 	flags.StringVar(&o.materializeKafka, "materialize-kafka", "", "`host:port` at which Materialize finds Kafka, if not as --kafka says")
 	flags.StringVar(&o.predict, "predict", "", "`URL` of a predict function that runs elsewhere (else in this process)")
 	flags.StringVar(&o.learn, "learn", "", "`URL` of a learn function that runs elsewhere (else in this process)")
+	flags.StringVar(&o.sinks, "sinks-url", "", sinksFlag)
 	flags.StringVar(&o.models, "models", "", "catalogue `file` (else infra/models.yaml as built in)")
-	flags.StringVar(&o.retention, "trip-retention", "", "how long a trip is kept in the views after its arrival, as '25 hours' (the default of sql/)")
+	flags.StringVar(&o.retention, "trip-retention", "", retentionFlag)
 	flags.StringVar(&o.listen.kafka, "kafka-listen", broker.DefaultListen, "`address` of the embedded Kafka")
 	flags.StringVar(&o.listen.redis, "redis-listen", "127.0.0.1:6379", "`address` of the embedded Redis")
-	flags.StringVar(&o.listen.sql, "sql-listen", "127.0.0.1:6875", "`address` of Materialize's stand-in")
+	flags.StringVar(&o.listen.sql, "sql-listen", defaultSQL, "`address` of Materialize's stand-in")
 	flags.StringVar(&o.listen.predict, "predict-listen", "127.0.0.1:8081", "`address` of predict")
 	flags.StringVar(&o.listen.learn, "learn-listen", "127.0.0.1:8082", "`address` of learn")
 	flags.StringVar(&o.listen.ingress, "ingress-listen", eventing.DefaultIngressAddr, "`address` of the KafkaSinks")
@@ -103,19 +117,22 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.samples, "samples", "", "with --exit-when-done: write every labelled trip, with the features it was predicted with, to this CSV `file` (.gz is compressed)")
 	flags.StringVar(&o.profile, "cpu-profile", "", "write a CPU profile to this `file`, for go tool pprof")
 	flags.BoolVar(&o.verbose, "v", false, "log every event")
-	if err := flags.Parse(args); err != nil {
+	if err := in.parse(flags); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	if *kafka != "" {
-		o.kafka = strings.Split(*kafka, ",")
+	if *brokers != "" {
+		var err error
+		if o.kafka, err = in.kafka(*brokers); err != nil {
+			return o, err
+		}
 	}
 	if *free {
 		o.listen.free(flags)
 	}
-	return o, o.check(*snow)
+	if err := o.check(*snow); err != nil {
+		return o, usageError{err}
+	}
+	return o, nil
 }
 
 func (o *options) check(snow string) error {
@@ -125,8 +142,11 @@ func (o *options) check(snow string) error {
 	if o.limit < 0 {
 		return fmt.Errorf("--limit %d is negative", o.limit)
 	}
-	if o.materialize != "" && len(o.kafka) == 0 {
+	if o.materialize != "" && len(o.kafka.Brokers) == 0 {
 		return fmt.Errorf("--materialize needs --kafka: a Materialize elsewhere cannot read the embedded broker")
+	}
+	if o.exit && o.trips == tripsNone {
+		return fmt.Errorf("--exit-when-done makes no sense with --trips none: local watch waits for the trips of others")
 	}
 	if o.exit && o.trips == simulate.TripsSynthetic && o.limit == 0 {
 		return fmt.Errorf("--exit-when-done needs --limit: synthetic trips never end")
@@ -134,7 +154,15 @@ func (o *options) check(snow string) error {
 	if o.samples != "" && !o.exit {
 		return fmt.Errorf("--samples needs --exit-when-done: the file is written when every trip has ended")
 	}
-	if o.trips != simulate.TripsSynthetic {
+	for flag, url := range map[string]string{"predict": o.predict, "learn": o.learn, "sinks-url": o.sinks} {
+		if url == "" {
+			continue
+		}
+		if err := checkURL(flag, url); err != nil {
+			return err
+		}
+	}
+	if o.trips != simulate.TripsSynthetic && o.trips != tripsNone {
 		if _, err := os.Stat(o.trips); err != nil {
 			return fmt.Errorf("--trips: %w", err)
 		}

@@ -13,20 +13,20 @@ import (
 
 // Report is what a run did: one JSON object.
 type Report struct {
-	Trips       int64              `json:"trips"`       // accepted: their pick-up was played
-	Rejected    int64              `json:"rejected"`    // rows of the file that are no trips
-	PickUps     int64              `json:"pick_ups"`    // trips in the topic pick_ups
-	DropOffs    int64              `json:"drop_offs"`   // trips in drop_offs
-	Features    int64              `json:"features"`    // trips in features
-	Predictions int64              `json:"predictions"` // trips in predictions
-	Labels      int64              `json:"labels"`      // trips in labels
-	Learned     map[string]int64   `json:"learned"`     // labels that each model has learned, as Redis counts them
-	Duplicates  int64              `json:"duplicates"`  // records about a trip that its topic already had, and labels delivered again
+	Trips       int64              `json:"trips"`              // accepted: their pick-up was played
+	Rejected    *int64             `json:"rejected,omitempty"` // rows of the file that are no trips; only who plays it knows
+	PickUps     int64              `json:"pick_ups"`           // trips in the topic pick_ups
+	DropOffs    int64              `json:"drop_offs"`          // trips in drop_offs
+	Features    int64              `json:"features"`           // trips in features
+	Predictions int64              `json:"predictions"`        // trips in predictions
+	Labels      int64              `json:"labels"`             // trips in labels
+	Learned     map[string]int64   `json:"learned"`            // labels that each model has learned, as Redis counts them
+	Duplicates  int64              `json:"duplicates"`         // records about a trip that its topic already had, and labels delivered again
 	DeadLetters int64              `json:"dead_letters"`
-	MAE         map[string]float64 `json:"mae"`          // seconds, each prediction against its own trip
-	RMSE        map[string]float64 `json:"rmse"`         // seconds
-	Lag         Quantiles          `json:"lag_ms"`       // pick-up record written to prediction record written
-	Staleness   Quantiles          `json:"staleness_ms"` // label delivered to first prediction that knows it
+	MAE         map[string]float64 `json:"mae"`                   // seconds, each prediction against its own trip
+	RMSE        map[string]float64 `json:"rmse"`                  // seconds
+	Lag         Quantiles          `json:"lag_ms"`                // pick-up record written to prediction record written
+	Staleness   Quantiles          `json:"staleness_ms,omitzero"` // label delivered to first prediction that knows it; only who delivers knows
 	WallS       float64            `json:"wall_s"`
 	TripsPerS   float64            `json:"trips_per_s"`
 }
@@ -37,12 +37,13 @@ type Quantiles struct {
 	P99 float64 `json:"p99"`
 }
 
-// report sums up; learned is each model's count in the registry since the start.
+// report sums up what the topics say: the trips are those in pick_ups. learned is
+// each model's count in the registry since the start.
 func (t *tally) report(learned map[string]int64, wall time.Duration) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := Report{
-		PickUps: t.distinct[events.TopicPickUps], DropOffs: t.distinct[events.TopicDropOffs],
+		Trips: t.distinct[events.TopicPickUps], PickUps: t.distinct[events.TopicPickUps], DropOffs: t.distinct[events.TopicDropOffs],
 		Features: t.distinct[events.TopicFeatures], Predictions: t.distinct[events.TopicPredictions],
 		Labels: t.distinct[events.TopicLabels], DeadLetters: t.records[events.TopicDeadLetters],
 		Learned: learned, Duplicates: t.redelivers,
@@ -62,9 +63,10 @@ func (t *tally) report(learned map[string]int64, wall time.Duration) Report {
 	return r
 }
 
-// missing says what has not arrived, one line a topic or model; nothing if every
-// accepted trip has been predicted and learned, or is a dead letter.
-func (t *tally) missing(trips int64, learned map[string]int64) []string {
+// missing says what has not arrived, one line a topic or model; nothing if so many
+// trips, and all in the topics but so many others, have been predicted and
+// learned, or are dead letters.
+func (t *tally) missing(trips, others int64, learned map[string]int64) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var unpredicted, unlabelled, deadLabels int64
@@ -85,16 +87,22 @@ func (t *tally) missing(trips int64, learned map[string]int64) []string {
 	if n := trips - t.distinct[events.TopicPickUps]; n > 0 {
 		missing = append(missing, fmt.Sprintf("%d trips are not in pick_ups", n))
 	}
-	if unpredicted > 0 {
-		missing = append(missing, fmt.Sprintf("%d trips have no prediction", unpredicted))
+	if n := unpredicted - others; n > 0 {
+		missing = append(missing, fmt.Sprintf("%d trips have no prediction", n))
 	}
-	if unlabelled > 0 {
-		missing = append(missing, fmt.Sprintf("%d trips have no label", unlabelled))
+	if n := unlabelled - others; n > 0 {
+		missing = append(missing, fmt.Sprintf("%d trips have no label", n))
 	}
+	// Of the others some may have a label, that is on its way to learn.
+	labelled := t.distinct[events.TopicLabels] - deadLabels
+	labelled -= max(0, others-unlabelled)
 	for model, n := range learned {
-		if short := t.distinct[events.TopicLabels] - deadLabels - n; short > 0 {
+		if short := labelled - n; short > 0 {
 			missing = append(missing, fmt.Sprintf("%s has not learned %d labels", model, short))
 		}
+	}
+	if learned != nil && len(learned) == 0 {
+		missing = append(missing, "there is no model in Redis: `setup models` applies a catalogue")
 	}
 	if t.dropped > 0 {
 		missing = append(missing, fmt.Sprintf("%d events were taken neither by their function nor by dead_letters", t.dropped))

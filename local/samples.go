@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
+	"tripcast.dev/functions/kafka"
 )
 
 // sample is a labelled trip as the topics have it: what predict was told, and
@@ -35,7 +36,7 @@ type sample struct {
 
 // saveSamples writes every labelled trip to the file of --samples.
 func (s *system) saveSamples(ctx context.Context) error {
-	samples, err := readSamples(ctx, s.brokers, s.log)
+	samples, err := readSamples(ctx, s.kafka, s.log)
 	if err == nil {
 		err = writeFile(s.samples, func(w io.Writer) error { return writeSamples(w, samples) })
 	}
@@ -46,9 +47,9 @@ func (s *system) saveSamples(ctx context.Context) error {
 }
 
 // readSamples joins the topics, from their start to where they end now.
-func readSamples(ctx context.Context, brokers []string, log *slog.Logger) ([]*sample, error) {
+func readSamples(ctx context.Context, k kafka.Connection, log *slog.Logger) ([]*sample, error) {
 	trips := map[string]*sample{}
-	err := readTopics(ctx, brokers, func(r *kgo.Record) {
+	err := readTopics(ctx, k, func(r *kgo.Record) {
 		if err := joinRecord(trips, r); err != nil {
 			// Neither was it a trip to the SQL, or a label to learn.
 			log.Warn("samples: a record is left out", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", err)
@@ -123,15 +124,15 @@ const samplesStall = 30 * time.Second
 
 // readTopics calls each with every committed record of the topics that is there
 // now. Of one partition, they come in order.
-func readTopics(ctx context.Context, brokers []string, each func(*kgo.Record), topics ...string) error {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...), kgo.ClientID("tripcast-samples"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+func readTopics(ctx context.Context, k kafka.Connection, each func(*kgo.Record), topics ...string) error {
+	client, err := k.Client(
+		kgo.ClientID("tripcast-samples"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// A partition may end with the marker of a transaction, which is the only
 		// sign that its end is reached.
 		kgo.KeepControlRecords(),
 	)
 	if err != nil {
-		return fmt.Errorf("connecting to Kafka at %v: %w", brokers, err)
+		return err
 	}
 	defer client.Close()
 	left, err := unread(ctx, client, topics)

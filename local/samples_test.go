@@ -6,7 +6,6 @@ import (
 	"encoding/csv"
 	"errors"
 	"io"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
+	"tripcast.dev/functions/kafka"
 	"tripcast.dev/local/broker"
 )
 
@@ -100,7 +100,7 @@ func readCSV(t *testing.T, file string) [][]string {
 func topicFeatures(t *testing.T, address string) map[string]events.Features {
 	t.Helper()
 	found := map[string]events.Features{}
-	err := readTopics(t.Context(), []string{address}, func(r *kgo.Record) {
+	err := readTopics(t.Context(), kafka.Connection{Brokers: []string{address}}, func(r *kgo.Record) {
 		record := events.Record{Key: r.Key, Value: r.Value}
 		for _, h := range r.Headers {
 			record.Headers = append(record.Headers, events.Header{Key: h.Key, Value: h.Value})
@@ -172,7 +172,8 @@ func TestSamplesFailed(t *testing.T) {
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
 		t.Errorf("the folder holds %v, %v", entries, err)
 	}
-	err = (&system{options: options{samples: file}, brokers: []string{freeAddress(t)}, log: slog.New(slog.DiscardHandler)}).saveSamples(t.Context())
+	s := newSystem(options{samples: file, kafka: kafka.Connection{Brokers: []string{freeAddress(t)}}}, io.Discard)
+	err = s.saveSamples(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "--samples") {
 		t.Errorf("without a broker the error is %v", err)
 	}

@@ -11,10 +11,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
+	"tripcast.dev/functions/kafka"
+	"tripcast.dev/functions/online/kinds"
+	"tripcast.dev/functions/registry"
 	"tripcast.dev/local/eventing"
 )
 
@@ -35,6 +39,8 @@ type tally struct {
 	lags       []int32 // ms, one a trip
 	recent     ring
 	staleness  staleness
+	clock      time.Time // the city's, as the last pick-up tells it
+	span       [2]int64  // record times of the first pick-up and the last label, ms
 	moved      time.Time // when anything was last counted
 }
 
@@ -92,13 +98,17 @@ func (r *ring) add(v int32) {
 
 func (r *ring) all() []int32 { return slices.Clone(r.values[:min(r.n, len(r.values))]) }
 
-func newTally(brokers []string, log *slog.Logger) (*tally, error) {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...), kgo.ClientID("tripcast-tally"),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond),
+// counted are the topics that are.
+var counted = []string{
+	events.TopicPickUps, events.TopicDropOffs, events.TopicFeatures, events.TopicPredictions, events.TopicLabels, events.TopicDeadLetters,
+}
+
+func newTally(k kafka.Connection, log *slog.Logger) (*tally, error) {
+	client, err := k.Client(
+		kgo.ClientID("tripcast-tally"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to Kafka at %v: %w", brokers, err)
+		return nil, err
 	}
 	return &tally{
 		client: client, log: log,
@@ -107,17 +117,41 @@ func newTally(brokers []string, log *slog.Logger) (*tally, error) {
 	}, nil
 }
 
-// start counts from what is in the topics now on. All topics have to exist.
-func (t *tally) start(ctx context.Context) error {
-	ends, err := kadm.NewClient(t.client).ListEndOffsets(ctx,
-		events.TopicPickUps, events.TopicDropOffs, events.TopicFeatures, events.TopicPredictions, events.TopicLabels, events.TopicDeadLetters)
+// know asks Redis which model is the champion.
+func (t *tally) know(ctx context.Context, client redis.UniversalClient) error {
+	infos, err := registry.List(ctx, client, kinds.All())
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, i := range infos {
+		if i.Champion {
+			t.staleness.champion = i.Name
+		}
+	}
+	return nil
+}
+
+// fromNow counts what comes into the topics from now on. All have to exist.
+func (t *tally) fromNow(ctx context.Context) error {
+	return t.from(ctx, "ends", kadm.NewClient(t.client).ListEndOffsets)
+}
+
+// fromStart counts all that is in the topics. All have to exist.
+func (t *tally) fromStart(ctx context.Context) error {
+	return t.from(ctx, "starts", kadm.NewClient(t.client).ListStartOffsets)
+}
+
+func (t *tally) from(ctx context.Context, what string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) error {
+	offsets, err := list(ctx, counted...)
 	if err == nil {
-		err = ends.Error()
+		err = offsets.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("asking for the ends of the topics: %w", err)
+		return fmt.Errorf("asking for the %s of the topics: %w", what, err)
 	}
-	t.client.AddConsumePartitions(ends.KOffsets())
+	t.client.AddConsumePartitions(offsets.KOffsets())
 	return nil
 }
 
@@ -155,12 +189,17 @@ func (t *tally) record(r *kgo.Record) {
 	switch r.Topic {
 	case events.TopicPickUps:
 		one.picked = r.Timestamp.UnixMilli()
+		if t.span[0] == 0 || one.picked < t.span[0] {
+			t.span[0] = one.picked
+		}
+		t.tick(r)
 		t.lag(one)
 	case events.TopicPredictions:
 		one.predicted = r.Timestamp.UnixMilli()
 		t.lag(one)
 		t.prediction(one, r)
 	case events.TopicLabels:
+		t.span[1] = max(t.span[1], r.Timestamp.UnixMilli())
 		var label struct {
 			DurationS float64 `json:"duration_s"`
 		}
@@ -180,6 +219,19 @@ func (t *tally) trip(id string) *trip {
 		t.trips[id] = one
 	}
 	return one
+}
+
+// tick moves the city's clock to when a trip started. A record that is no event
+// moves nothing.
+func (t *tally) tick(r *kgo.Record) {
+	for _, h := range r.Headers {
+		if h.Key != "ce_time" {
+			continue
+		}
+		if at, err := time.Parse(time.RFC3339, string(h.Value)); err == nil && at.After(t.clock) {
+			t.clock = at.UTC()
+		}
+	}
 }
 
 func (t *tally) lag(one *trip) {
@@ -337,4 +389,19 @@ func (t *tally) quiet() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return time.Since(t.moved)
+}
+
+// took is how long it took from the first pick-up to the last label, by the
+// times of their records.
+func (t *tally) took() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Duration(max(0, t.span[1]-t.span[0])) * time.Millisecond
+}
+
+// started is how many trips have a pick-up.
+func (t *tally) started() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.distinct[events.TopicPickUps]
 }

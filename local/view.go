@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -12,7 +13,6 @@ import (
 	"golang.org/x/term"
 
 	"tripcast.dev/events"
-	"tripcast.dev/functions/simulate"
 )
 
 // screen shows the state of the run: on a terminal as a block that is drawn
@@ -66,9 +66,55 @@ func (s *screen) draw(lines []string) {
 	s.drawn = len(lines)
 }
 
+// show draws the moments until ctx ends or it is stopped: twice a second on a
+// terminal, where the last one stays; elsewhere a line every few seconds, the
+// first as soon as there is a prediction.
+func (s *screen) show(ctx context.Context, look func() moment) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	shown := make(chan struct{})
+	go func() {
+		defer close(shown)
+		s.showing(ctx, look)
+	}()
+	return func() {
+		cancel()
+		<-shown
+		if s.terminal {
+			s.draw(look().block())
+			s.drawn = 0
+		}
+	}
+}
+
+func (s *screen) showing(ctx context.Context, look func() moment) {
+	const redraw, lines = 500 * time.Millisecond, 5 * time.Second
+	ticker := time.NewTicker(redraw)
+	defer ticker.Stop()
+	before, at, told := int64(0), time.Now(), time.Time{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		m := look()
+		if !s.terminal && (m.counts[events.TopicPredictions] == 0 || time.Since(told) < lines) {
+			continue
+		}
+		m.rate = float64(m.counts[events.TopicLabels]-before) / time.Since(at).Seconds()
+		before, at, told = m.counts[events.TopicLabels], time.Now(), time.Now()
+		if s.terminal {
+			s.draw(m.block())
+		} else {
+			fmt.Fprintln(s, m.line())
+		}
+	}
+}
+
 // moment is what is shown, at one time.
 type moment struct {
-	sim       simulate.Stats
+	clock     time.Time // the city's, zero before the first trip
+	total     int64     // trips that will start in all, 0 or less where that is unknown
 	elapsed   time.Duration
 	counts    map[string]int64
 	dead      int64
@@ -88,7 +134,7 @@ type modelLine struct {
 func (t *tally) moment() moment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m := moment{counts: map[string]int64{}, dead: t.records[events.TopicDeadLetters], lag: quantiles(t.recent.all()), champion: t.staleness.champion}
+	m := moment{counts: map[string]int64{}, dead: t.records[events.TopicDeadLetters], clock: t.clock, lag: quantiles(t.recent.all()), champion: t.staleness.champion}
 	for topic := range topicBits {
 		m.counts[topic] = t.distinct[topic]
 	}
@@ -106,7 +152,7 @@ func (m moment) block() []string {
 	c := m.counts
 	lines := []string{
 		"",
-		fmt.Sprintf("tripcast  %s   the city's clock %s", m.elapsed.Round(time.Second), m.clock()),
+		fmt.Sprintf("tripcast  %s   the city's clock %s", m.elapsed.Round(time.Second), m.time()),
 		fmt.Sprintf("  trips     %8d started  %8d on their way  %8d ended", c[events.TopicPickUps], c[events.TopicPickUps]-c[events.TopicDropOffs], c[events.TopicDropOffs]),
 		fmt.Sprintf("  pipeline  %8d predicted %7d learned    %9.0f trips/s   %d dead letters", c[events.TopicPredictions], c[events.TopicLabels], m.rate, m.dead),
 		fmt.Sprintf("  lag       %6.0f ms p50  %6.0f ms p99      staleness %.0f ms p50  %.0f ms p99", m.lag.P50, m.lag.P99, m.staleness.P50, m.staleness.P99),
@@ -122,17 +168,17 @@ func (m moment) block() []string {
 	if len(m.models) == 0 {
 		lines = append(lines, "    (the first trips are on their way)")
 	}
-	if m.sim.Total > 0 {
-		lines = append(lines, "  "+bar(float64(c[events.TopicLabels])/float64(m.sim.Total), 50)+fmt.Sprintf(" %d of %d learned", c[events.TopicLabels], m.sim.Total))
+	if m.total > 0 {
+		lines = append(lines, "  "+bar(float64(c[events.TopicLabels])/float64(m.total), 50)+fmt.Sprintf(" %d of %d learned", c[events.TopicLabels], m.total))
 	}
 	return lines
 }
 
-func (m moment) clock() string {
-	if m.sim.EventTime.IsZero() {
+func (m moment) time() string {
+	if m.clock.IsZero() {
 		return "-"
 	}
-	return m.sim.EventTime.Format("Mon 2006-01-02 15:04:05")
+	return m.clock.Format("Mon 2006-01-02 15:04:05")
 }
 
 // line is the moment where there is no terminal.
@@ -143,11 +189,11 @@ func (m moment) line() string {
 		models = append(models, fmt.Sprintf("%s %.1f s", l.name, l.mae))
 	}
 	progress := ""
-	if m.sim.Total > 0 {
-		progress = fmt.Sprintf(" of %d", m.sim.Total)
+	if m.total > 0 {
+		progress = fmt.Sprintf(" of %d", m.total)
 	}
 	return fmt.Sprintf("%s clock %s | started %d%s, predicted %d, learned %d, %.0f trips/s | lag p50 %.0f ms p99 %.0f ms | error %s",
-		m.elapsed.Round(time.Second), m.clock(), c[events.TopicPickUps], progress, c[events.TopicPredictions], c[events.TopicLabels], m.rate,
+		m.elapsed.Round(time.Second), m.time(), c[events.TopicPickUps], progress, c[events.TopicPredictions], c[events.TopicLabels], m.rate,
 		m.lag.P50, m.lag.P99, strings.Join(models, ", "))
 }
 

@@ -19,11 +19,9 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -51,9 +49,20 @@ type Options struct {
 	// kept in and read back from at the next Start. Empty keeps them in memory.
 	DataDir string
 
+	// Users may connect, and nobody else may; none lets everybody in. Whoever is
+	// in may do everything.
+	Users []User
+
 	// Logger gets what the broker itself has to say, at debug level but for
 	// errors. Nil discards it.
 	Logger *slog.Logger
+}
+
+// User is one of SASL.
+type User struct {
+	Mechanism string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+	Name      string
+	Password  string
 }
 
 // Broker is a running one-node Kafka.
@@ -65,8 +74,7 @@ type Broker struct {
 // Start listens and serves until Close. Topics are not created by asking for
 // them: as on a production cluster, a misspelt topic is an error.
 //
-// A port in use is reported as such, with the flags that avoid it; the error
-// then wraps syscall.EADDRINUSE.
+// The error of a port in use wraps syscall.EADDRINUSE.
 func Start(opts Options) (*Broker, error) {
 	listen := opts.Listen
 	if listen == "" {
@@ -82,16 +90,18 @@ func Start(opts Options) (*Broker, error) {
 	if opts.DataDir != "" {
 		kopts = append(kopts, kfake.DataDir(opts.DataDir))
 	}
+	if len(opts.Users) > 0 {
+		kopts = append(kopts, kfake.EnableSASL())
+	}
+	for _, u := range opts.Users {
+		kopts = append(kopts, kfake.Superuser(u.Mechanism, u.Name, u.Password))
+	}
 	if opts.Logger != nil {
 		kopts = append(kopts, kfake.WithLogger(logger{opts.Logger}))
 	}
 	cluster, err := kfake.NewCluster(kopts...)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("starting the embedded Kafka: %s is in use: use what listens there with --kafka %s, or listen elsewhere with --kafka-listen HOST:PORT: %w",
-			listen, listen, err)
-	case err != nil:
-		return nil, fmt.Errorf("starting the embedded Kafka on %s (--kafka-listen): %w", listen, err)
+	if err != nil {
+		return nil, fmt.Errorf("starting the embedded Kafka on %s: %w", listen, err)
 	}
 	return &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}, nil
 }

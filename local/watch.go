@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"tripcast.dev/functions/kafka"
+)
+
+const watchUsage = `local watch starts nothing: it reads the topics of a running system from their
+beginning, and ends when so many trips have been predicted and learned, or lie in
+the topic dead_letters. The exit code is 0 only if nothing was lost.
+
+  local watch --kafka localhost:9092 --redis redis://localhost:6379 --expect 500 --report -
+
+`
+
+// watcher watches a system that others run.
+type watcher struct {
+	*parts
+	kafka    kafka.Connection
+	redis    string
+	expect   int64
+	patience time.Duration
+	report   string
+
+	screen *screen
+	books  books
+}
+
+func watch(ctx context.Context, in invocation) error {
+	w := watcher{screen: newScreen(in.stderr)}
+	flags := in.flags("watch", watchUsage)
+	brokers := flags.String("kafka", "", kafkaFlag)
+	flags.StringVar(&w.redis, "redis", "redis://localhost:6379", "`URL` of the Redis that the models are in")
+	flags.Int64Var(&w.expect, "expect", 0, "how many `trips`")
+	flags.DurationVar(&w.patience, "patience", time.Minute, "give up when nothing has moved for so long")
+	flags.StringVar(&w.report, "report", "", "write a JSON report to this `file` at the end; - is standard output")
+	verbose := flags.Bool("v", false, "log every event")
+	if err := in.parse(flags); err != nil {
+		return err
+	}
+	if w.expect < 1 {
+		return usageError{errors.New("--expect says how many trips to wait for")}
+	}
+	var err error
+	if w.kafka, err = in.kafka(*brokers); err != nil {
+		return err
+	}
+	w.parts = newParts(newLog(w.screen, *verbose))
+	defer w.stop()
+	if err := w.start(ctx); err != nil {
+		return err
+	}
+	report, err := w.run(ctx)
+	return errors.Join(err, report.write(w.report, in.stdout))
+}
+
+// start counts all that is in the topics, and what comes.
+func (w *watcher) start(ctx context.Context) error {
+	client, err := w.openRedis(ctx, w.redis)
+	if err != nil {
+		return err
+	}
+	if err := w.awaitTopics(ctx); err != nil {
+		return err
+	}
+	t, err := newTally(w.kafka, w.log)
+	if err != nil {
+		return err
+	}
+	w.closing(t.client.Close)
+	if err := errors.Join(t.know(ctx, client), t.fromStart(ctx)); err != nil {
+		return err
+	}
+	w.background(ctx, "counting", func(ctx context.Context) error {
+		t.run(ctx)
+		return nil
+	})
+	w.books = books{tally: t, client: client, patience: w.patience, log: w.log}
+	return nil
+}
+
+// awaitTopics waits for the topics that a system makes when it starts.
+func (w *watcher) awaitTopics(ctx context.Context) error {
+	for deadline := time.Now().Add(w.patience); ; {
+		err := w.kafka.Check(ctx, counted...)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// run waits for the trips. The report is what there is when it ends.
+func (w *watcher) run(ctx context.Context) (Report, error) {
+	started := time.Now()
+	stopShowing := w.screen.show(ctx, func() moment {
+		m := w.books.tally.moment()
+		m.elapsed, m.total = time.Since(started), w.expect
+		return m
+	})
+	err := w.wait(ctx)
+	stopShowing()
+	learned, lerr := w.books.learned(context.WithoutCancel(ctx))
+	return w.books.tally.report(learned, w.books.tally.took()), errors.Join(err, lerr)
+}
+
+func (w *watcher) wait(ctx context.Context) error {
+	check := time.NewTicker(100 * time.Millisecond)
+	defer check.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			_, learned := w.books.tally.progress()
+			return fmt.Errorf("stopped after %d of %d trips", learned, w.expect)
+		case <-check.C:
+		}
+		// Who plays trips without end has some on their way at any moment.
+		others := max(0, w.books.tally.started()-w.expect)
+		done, err := w.books.settled(ctx, w.expect, others)
+		if done || err != nil {
+			return err
+		}
+	}
+}
