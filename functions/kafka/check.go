@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -27,37 +27,58 @@ const (
 // It retries nothing and takes some seconds at most: who wants to wait asks
 // again where Error.Temporary says so.
 func (c Connection) Check(ctx context.Context, topics ...string) error {
-	var unreachable []error
+	c.Protocol = c.protocol()
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
+	var reasons []string
+	var errs []error
 	for _, broker := range c.Brokers {
 		metadata, err := c.ask(ctx, broker, topics)
 		if err == nil {
-			return c.missing(topics, metadata)
+			if err := c.missing(topics, metadata); err != nil {
+				return err
+			}
+			return c.elsewhere(ctx, broker, metadata)
 		}
-		if ctx.Err() != nil {
+		var at *refusal
+		switch {
+		case ctx.Err() != nil:
 			return fmt.Errorf("kafka: asking %s: %w", broker, ctx.Err())
+		case !errors.As(err, &at):
+			return err
 		}
-		problem := c.explain(ctx, broker, err)
+		problem := c.explain(ctx, broker, at)
 		if problem.Kind != Unreachable {
 			return problem
 		}
-		unreachable = append(unreachable, problem)
+		reasons, errs = append(reasons, problem.Reason), append(errs, problem.Err)
 	}
-	return c.unreachable(unreachable)
+	return &Error{Kind: Unreachable, Brokers: c.Brokers, Reason: strings.Join(reasons, "; "), Err: errors.Join(errs...)}
 }
 
-// unreachable is one error of those of every broker.
-func (c Connection) unreachable(all []error) error {
-	if len(all) == 1 {
-		return all[0]
-	}
-	var reasons []string
-	for _, err := range all {
-		var problem *Error
-		if errors.As(err, &problem) {
-			reasons = append(reasons, problem.Reason)
+// elsewhere tells of brokers that answer, and send their clients to where nobody
+// listens.
+func (c Connection) elsewhere(ctx context.Context, asked string, metadata *kmsg.MetadataResponse) error {
+	var names []string
+	var errs []error
+	for _, b := range metadata.Brokers {
+		broker := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+		if broker == asked {
+			return nil
 		}
+		conn, err := c.dialer(connectWithin)(ctx, "tcp", broker)
+		if err == nil {
+			conn.Close()
+			return nil
+		}
+		names, errs = append(names, broker), append(errs, err)
 	}
-	return &Error{Kind: Unreachable, Brokers: c.Brokers, Reason: strings.Join(reasons, "; "), Err: errors.Join(all...)}
+	if len(names) == 0 {
+		return &Error{Kind: Unreachable, Brokers: c.Brokers, Reason: asked + " knows of no broker yet"}
+	}
+	return &Error{Kind: Unreachable, Brokers: c.Brokers, Err: errors.Join(errs...), Reason: fmt.Sprintf(
+		"%s sends its clients to %s, which cannot be reached: advertised.listeners is what Kafka tells them (%v)", asked, strings.Join(names, ", "), errs[0])}
 }
 
 // refusal is an error and how far the connection had come.
@@ -106,7 +127,7 @@ func (c Connection) request(ctx context.Context, broker string, request kmsg.Req
 	opts := append(c.options(connectWithin), kgo.SeedBrokers(broker), kgo.WithHooks(&seen), kgo.RequestTimeoutOverhead(answerWithin))
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("kafka: configure the client: %w", err)
 	}
 	defer client.Close()
 	response, err := client.SeedBrokers()[0].Request(ctx, request)
@@ -150,25 +171,4 @@ func plural(thing string, names []string) string {
 		thing += "s"
 	}
 	return thing + " " + strings.Join(names, ", ")
-}
-
-// reached reports whether a TCP connection was opened.
-func reached(err error) bool {
-	var op *net.OpError
-	var dns *net.DNSError
-	return !errors.As(err, &dns) && !(errors.As(err, &op) && op.Op == "dial")
-}
-
-// isReset reports whether the other side tore the connection down.
-func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-}
-
-// dialReason is why there was no connection, without what the line says anyway.
-func dialReason(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
-	}
-	return err
 }

@@ -149,6 +149,13 @@ func (c Connection) validateSASL() error {
 	return nil
 }
 
+func (c Connection) protocol() string {
+	if c.Protocol == "" {
+		return Plaintext
+	}
+	return c.Protocol
+}
+
 func (c Connection) usesTLS() bool  { return c.Protocol == SSL || c.Protocol == SASLSSL }
 func (c Connection) usesSASL() bool { return c.Protocol == SASLPlaintext || c.Protocol == SASLSSL }
 
@@ -183,8 +190,8 @@ func flipSASL(protocol string) string {
 // String tells where and as whom, without the password.
 func (c Connection) String() string {
 	text := strings.Join(c.Brokers, ",")
-	if c.Protocol != "" && c.Protocol != Plaintext {
-		text += " " + c.Protocol
+	if p := c.protocol(); p != Plaintext {
+		text += " " + p
 	}
 	if c.usesSASL() {
 		text += fmt.Sprintf(" %s as %s", c.Mechanism, c.Username)
