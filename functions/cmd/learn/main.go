@@ -1,20 +1,19 @@
 // Command learn serves the learn function over HTTP CloudEvents: a label in,
-// acknowledged once every model has committed it to Redis.
+// acknowledged once every model has committed it to Redis. On Lambda it takes
+// batches of labels off Kafka, each of them one commit.
 package main
 
 import (
-	"context"
 	"errors"
-	"time"
 
 	"tripcast.dev/functions/cmd/internal/function"
 	"tripcast.dev/functions/learn"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
-	"tripcast.dev/functions/serve"
 )
 
-const usage = `learn takes labels over HTTP CloudEvents until SIGINT or SIGTERM.
+const usage = `learn takes labels over HTTP CloudEvents until SIGINT or SIGTERM, or where
+AWS_LAMBDA_RUNTIME_API is set, as it is on Lambda, in batches from a Kafka event source.
 
 It takes its settings from the environment:
   REDIS_URL        where the models are (redis://localhost:6379)
@@ -23,6 +22,10 @@ It takes its settings from the environment:
   ID_WINDOW        how many labels back a duplicate is recognised, at least (1000000)
   LISTEN_ADDRESS   host:port to listen on, or else PORT (:8082)
   LOG_LEVEL        debug, info, warn or error (info)
+On Lambda it writes dead letters to Kafka itself:
+  KAFKA_BROKERS    host:port, comma-separated
+  KAFKA_*          as all commands: SECURITY_PROTOCOL, SASL_MECHANISM, USERNAME,
+                   PASSWORD, CA_CERT, CLIENT_CERT, CLIENT_KEY
 `
 
 func main() { command().Exec() }
@@ -31,22 +34,15 @@ func command() function.Main {
 	return function.Main{Name: "learn", Usage: usage, Addr: ":8082", Configure: configure}
 }
 
-func configure(e *function.Environment) (func(context.Context) error, error) {
+func configure(e *function.Environment) (function.Function, error) {
 	options := registry.CommitterOptions{Logger: e.Log}
 	err := errors.Join(
 		e.Duration("MAX_WAIT", &options.MaxWait), e.Count("MAX_BATCH", &options.MaxBatch), e.Count("ID_WINDOW", &options.Window),
 	)
 	if err != nil {
-		return nil, err
+		return function.Function{}, err
 	}
 	committer := registry.NewCommitter(e.Redis, kinds.All(), options)
-	e.Serve.Ready = committer.Ready
 	e.Serve.Sink = "" // its answer is for whoever asks: nothing waits for it downstream
-	return func(ctx context.Context) error {
-		served := serve.Run(ctx, learn.New(committer), e.Serve)
-		// Whatever still waits was given back when its request ended.
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		return errors.Join(served, committer.Close(closing))
-	}, nil
+	return function.Function{Handler: learn.New(committer), Ready: committer.Ready, Close: committer.Close}, nil
 }

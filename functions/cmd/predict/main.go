@@ -1,20 +1,21 @@
 // Command predict serves the predict function over HTTP CloudEvents: features
 // in, a prediction of every model out. Its models come from Redis; while Redis
 // is away it serves the last ones it has read, and it is ready as long as it may.
+// On Lambda it takes batches of features off Kafka and writes its predictions there.
 package main
 
 import (
-	"context"
 	"errors"
 
+	"tripcast.dev/events"
 	"tripcast.dev/functions/cmd/internal/function"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/predict"
 	"tripcast.dev/functions/registry"
-	"tripcast.dev/functions/serve"
 )
 
-const usage = `predict serves predictions over HTTP CloudEvents until SIGINT or SIGTERM.
+const usage = `predict serves predictions over HTTP CloudEvents until SIGINT or SIGTERM, or where
+AWS_LAMBDA_RUNTIME_API is set, as it is on Lambda, to batches from a Kafka event source.
 
 It takes its settings from the environment:
   REDIS_URL        where the models are (redis://localhost:6379)
@@ -25,6 +26,10 @@ It takes its settings from the environment:
   K_CE_OVERRIDES   {"extensions":{}} to set on them
   K_CA_CERTS       PEM certificates to trust for K_SINK
   LOG_LEVEL        debug, info, warn or error (info)
+On Lambda it writes predictions and dead letters to Kafka itself, and K_* mean nothing:
+  KAFKA_BROKERS    host:port, comma-separated
+  KAFKA_*          as all commands: SECURITY_PROTOCOL, SASL_MECHANISM, USERNAME,
+                   PASSWORD, CA_CERT, CLIENT_CERT, CLIENT_KEY
 `
 
 func main() { command().Exec() }
@@ -33,14 +38,11 @@ func command() function.Main {
 	return function.Main{Name: "predict", Usage: usage, Addr: ":8081", Configure: configure}
 }
 
-func configure(e *function.Environment) (func(context.Context) error, error) {
+func configure(e *function.Environment) (function.Function, error) {
 	options := registry.ReaderOptions{Logger: e.Log}
 	if err := errors.Join(e.Duration("MAX_AGE", &options.MaxAge), e.Duration("MAX_STALE", &options.MaxStale)); err != nil {
-		return nil, err
+		return function.Function{}, err
 	}
 	reader := registry.NewReader(e.Redis, kinds.All(), options)
-	e.Serve.Ready = reader.Ready
-	return func(ctx context.Context) error {
-		return serve.Run(ctx, predict.New(reader, e.Log), e.Serve)
-	}, nil
+	return function.Function{Handler: predict.New(reader, e.Log), Ready: reader.Ready, Topic: events.TopicPredictions}, nil
 }

@@ -1,6 +1,7 @@
 // Package function is what the mains of predict and learn have in common: they
 // are told everything by their environment, keep their models in Redis, and
-// serve until a signal.
+// serve until a signal. It is the environment, too, that says whether Knative
+// posts them events or Lambda gives them batches of Kafka records.
 package function
 
 import (
@@ -20,6 +21,7 @@ import (
 
 	"tripcast.dev/functions/registry"
 	"tripcast.dev/functions/serve"
+	"tripcast.dev/functions/serve/lambda"
 )
 
 // Exit codes.
@@ -34,9 +36,21 @@ type Main struct {
 	Name  string
 	Usage string // what -h prints
 	Addr  string // where it listens if the environment does not say
-	// Configure reads what is the function's own from the environment, and
-	// returns what serves until its context is done.
-	Configure func(*Environment) (serve func(context.Context) error, err error)
+	// Configure reads what is the function's own from the environment.
+	Configure func(*Environment) (Function, error)
+}
+
+// Function is what a main is about.
+type Function struct {
+	Handler serve.Handler
+	// Ready reports whether it can handle events now.
+	Ready func(context.Context) error
+	// Topic takes the events that the handler returns where Lambda runs it, for
+	// want of a K_SINK. Empty for none.
+	Topic string
+	// Close finishes what was accepted, until its context is done. Nil where
+	// there is nothing to finish.
+	Close func(context.Context) error
 }
 
 // Environment is what every function is told.
@@ -70,6 +84,7 @@ func (m Main) Run(ctx context.Context, args []string, getenv func(string) string
 	}
 	misused := func(err error) int {
 		fmt.Fprintf(stderr, "%s: %v\n", m.Name, err)
+		tellLambda(ctx, getenv, stderr, err)
 		return ExitUsage
 	}
 	if flags.NArg() > 0 {
@@ -80,15 +95,36 @@ func (m Main) Run(ctx context.Context, args []string, getenv func(string) string
 		return misused(err)
 	}
 	defer env.Redis.Close()
-	serve, err := m.Configure(env)
+	f, err := m.Configure(env)
 	if err != nil {
 		return misused(err)
 	}
-	if err := serve(ctx); err != nil {
+	serve := m.serve
+	if getenv(lambda.EnvRuntimeAPI) != "" {
+		serve = m.serveLambda
+	}
+	if err := errors.Join(serve(ctx, env, f), f.close(ctx)); err != nil {
 		env.Log.Error(m.Name+" failed", "err", err)
 		return ExitFail
 	}
 	return ExitOK
+}
+
+// serve takes events over HTTP.
+func (m Main) serve(ctx context.Context, e *Environment, f Function) error {
+	e.Serve.Ready = f.Ready
+	return serve.Run(ctx, f.Handler, e.Serve)
+}
+
+// close finishes what was accepted: whatever still waits then was given back
+// when its request ended.
+func (f Function) close(ctx context.Context) error {
+	if f.Close == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	return f.Close(ctx)
 }
 
 func (m Main) environment(getenv func(string) string, stderr io.Writer) (*Environment, error) {
