@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"tripcast.dev/events"
 )
@@ -324,6 +326,43 @@ func TestTopicsAreCreatedOnce(t *testing.T) {
 		if info := c.TopicInfo(topic); info == nil || info.NumReplicas == 0 || c.PartitionInfo(topic, 4) == nil || c.PartitionInfo(topic, 5) != nil {
 			t.Errorf("topic %s is %+v, want 5 partitions", topic, info)
 		}
+	}
+}
+
+// A user that may write to the topics need not be one that may create them.
+func TestTopicsThatMayNotBeCreated(t *testing.T) {
+	mayWrite := func(topic string) kfake.ACL {
+		return kfake.ACL{
+			Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral,
+			Operation: kmsg.ACLOperationWrite, Allow: true,
+		}
+	}
+	users := []kfake.Opt{
+		kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(),
+		kfake.User("PLAIN", "app", "secret", mayWrite(events.TopicPickUps), mayWrite(events.TopicDropOffs)),
+	}
+	connect := func(seeds ...string) (*Producer, error) {
+		c, err := kfake.NewCluster(append(users, kfake.SeedTopics(3, seeds...))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return NewProducer(t.Context(), ProducerConfig{
+			Brokers: c.ListenAddrs(),
+			Options: []kgo.Opt{kgo.SASL(plain.Auth{User: "app", Pass: "secret"}.AsMechanism())},
+		})
+	}
+	p, err := connect(events.TopicPickUps, events.TopicDropOffs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if report, err := run(t.Context(), t, Config{Source: synthetic(t, 1), Producer: p, Limit: 10}); err != nil || report.DropOffs != 10 {
+		t.Errorf("%+v and %v, want 10 trips", report, err)
+	}
+	_, err = connect(events.TopicPickUps)
+	if !errors.Is(err, kerr.TopicAuthorizationFailed) || !strings.Contains(err.Error(), "create topic drop_offs") {
+		t.Errorf("%v, want that drop_offs may not be created", err)
 	}
 }
 

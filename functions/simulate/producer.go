@@ -130,11 +130,30 @@ func clientOptions(cfg ProducerConfig) []kgo.Opt {
 	return append(opts, cfg.Options...)
 }
 
+// createTopics creates what is missing only: a user that may write to topics
+// need not be one that may create them.
 func createTopics(ctx context.Context, client *kgo.Client, cfg ProducerConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
+	admin := kadm.NewClient(client)
+	known, err := admin.ListTopics(ctx, events.TopicPickUps, events.TopicDropOffs)
+	if err != nil {
+		return fmt.Errorf("simulate: look for topics on Kafka at %v: %w", cfg.Brokers, err)
+	}
+	var missing []string
+	for _, topic := range known.Sorted() {
+		switch {
+		case errors.Is(topic.Err, kerr.UnknownTopicOrPartition):
+			missing = append(missing, topic.Topic)
+		case topic.Err != nil && !kerr.IsRetriable(topic.Err): // it may be between two leaders
+			return fmt.Errorf("simulate: look for topic %s on Kafka at %v: %w", topic.Topic, cfg.Brokers, topic.Err)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
 	const brokerDefault = -1 // replication
-	topics, err := kadm.NewClient(client).CreateTopics(ctx, cfg.Partitions, brokerDefault, nil, events.TopicPickUps, events.TopicDropOffs)
+	topics, err := admin.CreateTopics(ctx, cfg.Partitions, brokerDefault, nil, missing...)
 	if err != nil {
 		return fmt.Errorf("simulate: create topics on Kafka at %v: %w", cfg.Brokers, err)
 	}

@@ -4,6 +4,9 @@
 //	simulate --kafka localhost:9092 --speed 10
 //	simulate --trips train.zip --limit 10000 --speed 0
 //
+// What Kafka wants besides, TLS or a user, is in the environment: see package
+// functions/kafka.
+//
 // It ends when every trip has ended, or on SIGINT or SIGTERM, after what was
 // produced has been acknowledged; a second signal ends it at once.
 package main
@@ -17,10 +20,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
+	"tripcast.dev/functions/kafka"
 	"tripcast.dev/functions/simulate"
 )
 
@@ -70,7 +73,7 @@ func onlyStopped(err error) bool {
 type options struct {
 	trips     string
 	synthetic simulate.SyntheticConfig
-	brokers   []string
+	kafka     kafka.Connection
 	maxSkew   time.Duration
 	speed     float64
 	limit     int
@@ -79,10 +82,6 @@ type options struct {
 
 func parse(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
 	var o options
-	brokers := getenv("KAFKA_BROKERS")
-	if brokers == "" {
-		brokers = "localhost:9092"
-	}
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.trips, "trips", simulate.TripsSynthetic, "synthetic, or a `FILE` in the columns of Kaggle's NYC Taxi Trip Duration (.csv, .gz, .zip)")
@@ -92,7 +91,9 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	flags.Float64Var(&o.synthetic.TripsPerHour, "rate", simulate.DefaultTripsPerHour, "synthetic trips per hour of the city, on average; the real one has about 14,700")
 	start := flags.String("start", "", "the city's clock at the first synthetic trip, as 2016-01-04T08:00 (the default)")
 	snow := flags.String("snow", "", "`days` on which a blizzard begins, as 2016-01-23 or +2 after the start, comma-separated")
-	flags.StringVar(&brokers, "kafka", brokers, "brokers as `host:port`, comma-separated; default from KAFKA_BROKERS")
+	brokers := flags.String("kafka", "", "brokers as `host:port`, comma-separated; default from KAFKA_BROKERS, localhost:9092 if that is not set.\n"+
+		"KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_MECHANISM, KAFKA_USERNAME, KAFKA_PASSWORD, KAFKA_CA_CERT,\n"+
+		"KAFKA_CLIENT_CERT and KAFKA_CLIENT_KEY are what Kafka may want besides")
 	flags.DurationVar(&o.maxSkew, "max-skew", simulate.DefaultMaxSkew, "how far, in the city's time, an event may overtake another on its way to Kafka")
 	flags.DurationVar(&o.every, "progress", 5*time.Second, "log the counters so often; 0 is never")
 	if err := flags.Parse(args); err != nil {
@@ -112,7 +113,14 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	if o.synthetic.SnowDays, err = simulate.ParseSnowDays(*snow, o.synthetic.Start); err != nil {
 		return o, err
 	}
-	o.brokers = strings.Split(brokers, ",")
+	if o.kafka, err = kafka.FromEnv(getenv); err != nil {
+		return o, err
+	}
+	if *brokers != "" {
+		if o.kafka.Brokers, err = kafka.ParseBrokers(*brokers); err != nil {
+			return o, fmt.Errorf("--kafka: %w", err)
+		}
+	}
 	return o, nil
 }
 
@@ -121,7 +129,10 @@ func play(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	producer, err := simulate.NewProducer(ctx, simulate.ProducerConfig{Brokers: o.brokers, MaxSkew: o.maxSkew})
+	if err := o.kafka.Check(ctx); err != nil {
+		return err
+	}
+	producer, err := simulate.NewProducer(ctx, simulate.ProducerConfig{Brokers: o.kafka.Brokers, MaxSkew: o.maxSkew, Options: o.kafka.Options()})
 	if err != nil {
 		return err
 	}
@@ -130,7 +141,7 @@ func play(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	log.Info("simulation starts", "trips", o.trips, "speed", o.speed, "limit", o.limit, "kafka", o.brokers)
+	log.Info("simulation starts", "trips", o.trips, "speed", o.speed, "limit", o.limit, "kafka", o.kafka)
 
 	telling, done := context.WithCancel(ctx)
 	defer done()

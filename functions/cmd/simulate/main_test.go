@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,50 @@ b,2,2016-03-14 17:24:55,2016-03-14 17:24:55,1,-73.98,40.76,-73.96,40.75
 			code := run(t.Context(), append(c.args, "--kafka", kafka, "--progress", "0"), noEnv, &stderr)
 			// What follows a stray argument is not parsed: fine, it is refused.
 			if code != c.code || !strings.Contains(stderr.String(), c.want) {
+				t.Errorf("the exit code is %d, want %d and %q in:\n%s", code, c.code, c.want, stderr.String())
+			}
+		})
+	}
+}
+
+// TestKafkaOfTheEnvironment plays to a broker that wants a user, and tells in one
+// line what is wrong with others.
+func TestKafkaOfTheEnvironment(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "app", "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	brokers := strings.Join(c.ListenAddrs(), ",")
+	user := map[string]string{
+		"KAFKA_BROKERS": brokers, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+		"KAFKA_USERNAME": "app", "KAFKA_PASSWORD": "secret",
+	}
+	with := func(name, value string) map[string]string {
+		env := maps.Clone(user)
+		env[name] = value
+		return env
+	}
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		code int
+		want string
+	}{
+		{"a user", user, nil, exitOK, "pick_ups=5 drop_offs=5"},
+		{"the flag", with("KAFKA_BROKERS", "127.0.0.1:1"), []string{"--kafka", brokers}, exitOK, "pick_ups=5 drop_offs=5"},
+		{"wrong password", with("KAFKA_PASSWORD", "wrong"), nil, exitFail, brokers + " hangs up on user app with this password (SCRAM-SHA-512)"},
+		{"no user", map[string]string{"KAFKA_BROKERS": brokers}, nil, exitFail, brokers + " wants a user: KAFKA_SASL_MECHANISM, KAFKA_USERNAME and KAFKA_PASSWORD"},
+		{"TLS", with("KAFKA_SECURITY_PROTOCOL", "SASL_SSL"), nil, exitFail, brokers + " speaks plaintext, but KAFKA_SECURITY_PROTOCOL is SASL_SSL"},
+		{"nobody listens", map[string]string{"KAFKA_BROKERS": "127.0.0.1:1"}, nil, exitFail, "nobody listens at 127.0.0.1:1: connect: connection refused"},
+		{"no such protocol", with("KAFKA_SECURITY_PROTOCOL", "TLS"), nil, exitUsage, `KAFKA_SECURITY_PROTOCOL: "TLS" is none of PLAINTEXT, SSL`},
+		{"brokers without a port", nil, []string{"--kafka", "redpanda"}, exitUsage, `--kafka: "redpanda" is not host:port`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			code := run(t.Context(), append(c.args, "--limit", "5", "--speed", "0"), func(name string) string { return c.env[name] }, &stderr)
+			if code != c.code || !strings.Contains(stderr.String(), c.want) || strings.Contains(stderr.String(), "secret") {
 				t.Errorf("the exit code is %d, want %d and %q in:\n%s", code, c.code, c.want, stderr.String())
 			}
 		})
