@@ -35,7 +35,6 @@ func newWriter(brokers []string, options []kgo.Opt, sinks map[string][]*sink, lo
 		kgo.ClientID("tripcast-stream"),
 		kgo.TransactionalID("tripcast-stream"),
 		kgo.ProducerLinger(0),
-		kgo.ProducerBatchMaxBytes(8 << 20),
 		kgo.MaxBufferedRecords(1 << 20),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 	}, options...)...)
