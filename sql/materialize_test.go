@@ -100,10 +100,41 @@ func TestMaterializeReadsTheProgram(t *testing.T) {
 	}
 }
 
+// The connections that are made in Go are ones that Materialize reads, with the
+// very secrets and certificates.
+func TestMaterializeReadsConnections(t *testing.T) {
+	skipWithoutParser(t)
+	for name, c := range connections {
+		t.Run(name, func(t *testing.T) {
+			ours, err := c.Statements()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var script strings.Builder
+			for _, s := range ours {
+				script.WriteString(s.Text + ";\n")
+			}
+			theirs, err := materialize(t, script.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(theirs) != len(ours) {
+				t.Fatalf("Materialize sees %d statements, want %d", len(theirs), len(ours))
+			}
+			for i := range ours {
+				if theirs[i] != ours[i].Text {
+					t.Errorf("Materialize sees %q, want %q", theirs[i], ours[i].Text)
+				}
+			}
+		})
+	}
+}
+
 func TestMaterializeRefusesWhatIsBroken(t *testing.T) {
 	skipWithoutParser(t)
 	for _, c := range []struct{ script, want string }{
 		{"SELECT 1;\n\nSELEC 2;", "line 3: "},
+		{"CREATE CONNECTION c TO KAFKA (BROKERS ('a:1'),\nSASL PASSWORT = SECRET s);", "line 2: "},
 		{"CREATE VIEW a AS SELECT 1;\nCREATE SINK s FROM;", "line 2: "},
 		{"CREATE SINK s FROM a INTO KAFKA CONNECTION c (TOPIC 't')\nKEY (k) NOT ENFORCED\nHEADER h\nFORMAT JSON ENVELOPE UPSERT;", "line 3: "},
 	} {
