@@ -3,6 +3,8 @@ package knative
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -45,7 +47,9 @@ func (c *checker) names(o Object) {
 	if problems := validation.IsDNS1123Subdomain(o.Meta.GetName()); len(problems) > 0 {
 		c.fail(o, "metadata.name", "%q: %s", o.Meta.GetName(), strings.Join(problems, "; "))
 	}
-	for key, value := range o.Meta.GetLabels() {
+	labels := o.Meta.GetLabels()
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		value := labels[key]
 		if problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(problems) > 0 {
 			c.fail(o, "metadata.labels", "%s=%q: %s", key, value, strings.Join(problems, "; "))
 		}

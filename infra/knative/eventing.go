@@ -1,6 +1,7 @@
 package knative
 
 import (
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -25,8 +26,9 @@ func (c *checker) eventing(o Object) {
 		c.servers(o, v.Spec.BootstrapServers)
 		c.scale(o)
 		c.destination(o, "spec.sink", v.Spec.Sink)
-		for field, key := range v.Spec.Net.SecretKeys() {
-			if ref := key.SecretKeyRef; ref != nil {
+		keys := v.Spec.Net.SecretKeys()
+		for _, field := range slices.Sorted(maps.Keys(keys)) {
+			if ref := keys[field].SecretKeyRef; ref != nil {
 				c.secretKey(o, field, ref.Name, ref.Key)
 			}
 		}
@@ -63,7 +65,9 @@ func (c *checker) servers(o Object, servers []string) {
 }
 
 func (c *checker) scale(o Object) {
-	for key, value := range o.Meta.GetAnnotations() {
+	annotations := o.Meta.GetAnnotations()
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		value := annotations[key]
 		name, ok := strings.CutPrefix(key, scalingPrefix)
 		switch {
 		case !ok || name == "class":

@@ -184,9 +184,12 @@ func (c *checker) brokers(o Object, field, value string) {
 
 // ports refuses a probe of a port that has no such name: the API server does not.
 func (c *checker) ports(o Object, each container) {
-	for name, probe := range map[string]*corev1.Probe{
-		"startupProbe": each.StartupProbe, "readinessProbe": each.ReadinessProbe, "livenessProbe": each.LivenessProbe,
-	} {
+	probes := []struct {
+		name  string
+		probe *corev1.Probe
+	}{{"startupProbe", each.StartupProbe}, {"readinessProbe", each.ReadinessProbe}, {"livenessProbe", each.LivenessProbe}}
+	for _, p := range probes {
+		name, probe := p.name, p.probe
 		if probe == nil {
 			continue
 		}
