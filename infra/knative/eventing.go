@@ -58,10 +58,15 @@ func (c *checker) eventing(o Object) {
 // controllers dial each entry as it stands.
 func (c *checker) servers(o Object, servers []string) {
 	for i, s := range servers {
-		if _, port, err := net.SplitHostPort(s); err != nil || port == "" {
+		if !isAddress(s) {
 			c.fail(o, "spec.bootstrapServers["+strconv.Itoa(i)+"]", "%q is not host:port, one to an entry", s)
 		}
 	}
+}
+
+func isAddress(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	return err == nil && host != "" && port != ""
 }
 
 func (c *checker) scale(o Object) {

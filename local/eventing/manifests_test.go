@@ -144,7 +144,7 @@ func TestLoadErrors(t *testing.T) {
 		{"unknown nested field", in("retry:", "retries:"), 3, "KafkaSource test/in", "spec.delivery.retries", "unknown field"},
 		{"unknown field of a Service", []string{replace(function, "image:", "imgae:")}, 1, "Service test/function", "spec.template.spec.containers[0].imgae", "unknown field"},
 		{"field in the wrong case", in("consumerGroup:", "consumergroup:"), 3, "KafkaSource test/in", "spec.consumergroup", "unknown field"},
-		{"doubled field", in("topics: [in]", "topics: [in]\n  topics: [other]"), 3, "", "", `"topics" already set`},
+		{"doubled field", in("topics: [in]", "topics: [in]\n  topics: [other]"), 3, "KafkaSource test/in", "", `"topics" already set`},
 		{"wrong type", in("topics: [in]", "topics: in"), 3, "KafkaSource test/in", "spec.topics", "cannot unmarshal string"},
 		{"broken YAML", in("topics: [in]", "topics: [in"), 3, "", "", "did not find"},
 		{"no bootstrapServers", in("bootstrapServers: [kafka:9092]", "bootstrapServers: []"), 3, "KafkaSource test/in", "spec.bootstrapServers", "missing"},

@@ -119,7 +119,7 @@ func Decode(file string, stream []byte, kinds Kinds) ([]Object, error) {
 		}
 		number++
 		if err != nil {
-			errs = append(errs, &Error{File: file, Document: number, Reason: err.Error()})
+			errs = append(errs, &Error{file, number, glimpse(document), "", oneLine(err)})
 			continue
 		}
 		o, problems := decode(file, number, asJSON, kinds)
@@ -169,6 +169,22 @@ func decode(file string, number int, asJSON []byte, kinds Kinds) (*Object, []err
 	}
 	return &o, errs
 }
+
+// glimpse tells what object a document is that cannot be read as it should, and
+// nothing if it cannot be read at all.
+func glimpse(document []byte) string {
+	var head struct {
+		metav1.TypeMeta   `json:",inline"`
+		metav1.ObjectMeta `json:"metadata"`
+	}
+	if err := yaml.Unmarshal(document, &head); err != nil || head.Kind == "" {
+		return ""
+	}
+	return Object{TypeMeta: head.TypeMeta, Meta: &head.ObjectMeta}.String()
+}
+
+// oneLine is an error of the YAML decoder, which lists what is wrong line by line.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // fieldOf finds the field in an error of sigs.k8s.io/json, which knows its path.
 func fieldOf(err error) string {
