@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"tripcast.dev/functions/registry"
 )
 
@@ -108,7 +106,7 @@ func askRedis(ctx context.Context, url string) error {
 }
 
 func askPostgres(ctx context.Context, dsn string) error {
-	conn, err := pgx.Connect(ctx, dsn)
+	conn, err := connectSQL(ctx, dsn)
 	if err != nil {
 		return err
 	}

@@ -20,15 +20,18 @@ import (
 	"tripcast.dev/local/broker"
 )
 
-// buildLearn builds the command that is deployed.
-func buildLearn(t *testing.T) string {
+// build builds commands that are deployed, and returns the folder they are in.
+func build(t *testing.T, names ...string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "learn")
-	build := exec.Command("go", "build", "-o", binary, "../functions/cmd/learn")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building learn: %v\n%s", err, out)
+	folder := t.TempDir()
+	arguments := []string{"build", "-o", folder}
+	for _, name := range names {
+		arguments = append(arguments, "../functions/cmd/"+name)
 	}
-	return binary
+	if out, err := exec.Command("go", arguments...).CombinedOutput(); err != nil {
+		t.Fatalf("building %v: %v\n%s", names, err, out)
+	}
+	return folder
 }
 
 // freeAddress is an address that nobody listens on.
@@ -54,7 +57,7 @@ func TestLearnKilled(t *testing.T) {
 	}
 	defer b.Close()
 	address := freeAddress(t)
-	binary := buildLearn(t)
+	binary := filepath.Join(build(t, "learn"), "learn")
 	spawn := func() *exec.Cmd {
 		learn := exec.Command(binary)
 		learn.Env = append(os.Environ(), "REDIS_URL=redis://"+redis.Addr(), "LISTEN_ADDRESS="+address)

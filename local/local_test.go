@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -109,14 +110,22 @@ func TestMainJob(t *testing.T) {
 // sharedTrips is the file of real trips that development has at hand.
 func sharedTrips(t *testing.T) string {
 	t.Helper()
+	file, err := recordedTrips()
+	if err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	return file
+}
+
+func recordedTrips() (string, error) {
 	file := os.Getenv("TRIPCAST_TRIPS")
 	if file == "" {
 		file = filepath.Join("..", "..", "shared", "data", "yellow_2016-01.csv.gz")
 	}
 	if _, err := os.Stat(file); err != nil {
-		t.Skipf("SKIPPED: no recorded trips: set TRIPCAST_TRIPS to yellow_2016-01.csv.gz (%v)", err)
+		return "", fmt.Errorf("no recorded trips: set TRIPCAST_TRIPS to yellow_2016-01.csv.gz (%w)", err)
 	}
-	return file
+	return file, nil
 }
 
 // TestRecordedTrips plays the whole shared file.

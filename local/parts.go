@@ -9,9 +9,12 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/redis/go-redis/v9"
 
 	"tripcast.dev/functions/kafka"
@@ -98,6 +101,23 @@ func (p *parts) openRedis(ctx context.Context, url string) (redis.UniversalClien
 		return nil, fmt.Errorf("--redis: %w", err)
 	}
 	return client, nil
+}
+
+// connectSQL connects to Materialize, or to what stands in for it. What fails is
+// told in one line: the driver has one for each address, with TLS and without.
+func connectSQL(ctx context.Context, dsn string) (*pgx.Conn, error) {
+	conn, err := pgx.Connect(ctx, dsn)
+	var failed *pgconn.ConnectError
+	if !errors.As(err, &failed) {
+		return conn, err
+	}
+	var lines []string
+	for line := range strings.SplitSeq(errors.Unwrap(failed).Error(), "\n") {
+		if line = strings.TrimSpace(line); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return nil, errors.New(strings.Join(lines, "; "))
 }
 
 // program is sql/ for this Kafka. An empty retention is the program's own.

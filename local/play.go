@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"tripcast.dev/functions/simulate"
 )
 
 // inFlight is how many trips may wait for their prediction, and how many for
@@ -109,7 +107,7 @@ func (s *system) moment() moment {
 	m := s.tally.moment()
 	m.elapsed = time.Since(s.started)
 	if s.sim != nil {
-		var stats simulate.Stats = s.sim.Stats()
+		stats := s.sim.Stats()
 		m.clock, m.total = stats.EventTime, stats.Total
 	}
 	return m

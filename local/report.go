@@ -101,9 +101,6 @@ func (t *tally) missing(trips, others int64, learned map[string]int64) []string 
 			missing = append(missing, fmt.Sprintf("%s has not learned %d labels", model, short))
 		}
 	}
-	if learned != nil && len(learned) == 0 {
-		missing = append(missing, "there is no model in Redis: `setup models` applies a catalogue")
-	}
 	if t.dropped > 0 {
 		missing = append(missing, fmt.Sprintf("%d events were taken neither by their function nor by dead_letters", t.dropped))
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
 	"tripcast.dev/functions/kafka"
@@ -276,13 +275,27 @@ func (s *system) startSQL(ctx context.Context) error {
 	return s.startStream(ctx, l, s.kafka, statements)
 }
 
+// applySQL applies the program to Materialize. Of a Kafka with TLS or users it
+// makes the connection first.
 func (s *system) applySQL(ctx context.Context, statements []sql.Statement) error {
-	conn, err := pgx.Connect(ctx, s.materialize)
+	conn, err := connectSQL(ctx, s.materialize)
 	if err != nil {
 		return fmt.Errorf("--materialize: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	s.sqlAt = strings.TrimSuffix(fmt.Sprintf("%s:%d/%s", conn.Config().Host, conn.Config().Port, conn.Config().Database), "/")
+	s.sqlAt = fmt.Sprintf("%s:%d", conn.Config().Host, conn.Config().Port)
+	if k := s.kafka; k.Protocol != kafka.Plaintext {
+		connection := sql.Connection{
+			Brokers: k.Brokers, Protocol: k.Protocol, Mechanism: k.Mechanism, Username: k.Username, Password: k.Password,
+			CACert: k.CACert, ClientCert: k.ClientCert, ClientKey: k.ClientKey,
+		}
+		if s.materializeKafka != "" {
+			connection.Brokers = strings.Split(s.materializeKafka, ",")
+		}
+		if err := connection.Apply(ctx, conn); err != nil {
+			return fmt.Errorf("--materialize: %w", err)
+		}
+	}
 	return sql.Apply(ctx, conn, statements)
 }
 

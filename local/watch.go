@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"tripcast.dev/functions/kafka"
+	"tripcast.dev/functions/registry"
 )
 
 const watchUsage = `local watch starts nothing: it reads the topics of a running system from their
@@ -66,15 +67,21 @@ func (w *watcher) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.awaitTopics(ctx); err != nil {
-		return err
-	}
 	t, err := newTally(w.kafka, w.log)
 	if err != nil {
 		return err
 	}
 	w.closing(t.client.Close)
-	if err := errors.Join(t.know(ctx, client), t.fromStart(ctx)); err != nil {
+	err = w.await(ctx, func() error {
+		if err := w.kafka.Check(ctx, counted...); err != nil {
+			return err
+		}
+		return t.know(ctx, client)
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.fromStart(ctx); err != nil {
 		return err
 	}
 	w.background(ctx, "counting", func(ctx context.Context) error {
@@ -85,11 +92,12 @@ func (w *watcher) start(ctx context.Context) error {
 	return nil
 }
 
-// awaitTopics waits for the topics that a system makes when it starts.
-func (w *watcher) awaitTopics(ctx context.Context) error {
+// await waits for the topics and the models, which a system makes when it starts.
+func (w *watcher) await(ctx context.Context, made func() error) error {
 	for deadline := time.Now().Add(w.patience); ; {
-		err := w.kafka.Check(ctx, counted...)
-		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline) {
+		err := made()
+		comes := errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, registry.ErrNoModels)
+		if !comes || time.Now().After(deadline) {
 			return err
 		}
 		select {

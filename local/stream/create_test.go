@@ -12,11 +12,15 @@ import (
 )
 
 // Applying the program to what runs it changes nothing, as applying it again to
-// Materialize does.
+// Materialize does; nor does the connection of a secured Kafka before it.
 func TestApplyTheProgram(t *testing.T) {
 	k := startKafka(t, "pick_ups", "drop_offs", "predictions")
 	conn := k.stream(tripcast(t)).connect(k.ctx)
+	secured := tripsql.Connection{Brokers: []string{"redpanda:9092"}, Protocol: "SASL_SSL", Mechanism: "PLAIN", Username: "ann", Password: "secret", CACert: "pem", ClientCert: "pem", ClientKey: "pem"}
 	for range 2 {
+		if err := secured.Apply(k.ctx, conn); err != nil {
+			t.Fatal(err)
+		}
 		if err := tripsql.Apply(k.ctx, conn, tripcast(t)); err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +52,9 @@ func TestCreate(t *testing.T) {
 		{"CREATE DEFAULT INDEX IF NOT EXISTS IN CLUSTER c ON a", ""},
 		{"CREATE SECRET IF NOT EXISTS kafka_password AS 'x'", ""},
 		{"CREATE CONNECTION IF NOT EXISTS secured TO KAFKA (BROKER 'b')", ""},
+		{"ALTER SECRET kafka_password AS 'y'", ""},
 
+		{"ALTER VIEW types RENAME TO nix", "ALTER is not supported, but for SECRET"},
 		{"CREATE VIEW IF NOT EXISTS nix AS SELECT 1", "view nix does not exist: the stand-in runs the sql/ it was started with"},
 		{"CREATE VIEW nix AS SELECT 1", "view nix does not exist: the stand-in runs"},
 		{"CREATE INDEX IF NOT EXISTS nix ON counted (n)", "index nix does not exist"},

@@ -77,6 +77,13 @@ func (s *Stream) prepare(ctx context.Context, statement tripsql.Statement) (*wir
 			return nil, err
 		}
 		return done("CREATE " + made.kind), nil
+	case "ALTER":
+		// A secret is given its value again by whoever applies the program: here it
+		// does nothing, whatever it says. See create.
+		if len(statement.Tokens) < 3 || !statement.Tokens[1].Is("SECRET") {
+			return nil, fmt.Errorf("ALTER is not supported, but for SECRET")
+		}
+		return done("ALTER SECRET"), nil
 	case "SET", "RESET", "BEGIN", "START", "COMMIT", "ROLLBACK", "DISCARD", "CLOSE", "DEALLOCATE":
 		return done(verb), nil
 	default:
