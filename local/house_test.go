@@ -27,8 +27,9 @@ var mayImport = []struct {
 	{"functions/learn", []string{"functions/registry", "functions/online", "events"}},
 	{"functions/serve", []string{"events"}},
 	{"functions/simulate", []string{"events"}},
+	{"functions/kafka", nil},
 	{"functions/monitor", []string{"functions/registry", "functions/online", "events"}},
-	{"functions/cmd", []string{"functions", "events", "infra"}},
+	{"functions/cmd", []string{"functions", "events", "infra", "sql"}},
 	{"sql", nil},
 	{"infra", nil},
 	{"local", []string{"events", "functions", "sql", "infra"}},
@@ -36,7 +37,7 @@ var mayImport = []struct {
 
 // light are the functions' binaries; heavy is what they must not contain.
 var (
-	light = []string{"functions/cmd/predict", "functions/cmd/learn", "functions/cmd/models"}
+	light = []string{"functions/cmd/predict", "functions/cmd/learn", "functions/cmd/models", "functions/cmd/setup"}
 	heavy = []string{"k8s.io/", "knative.dev/", "github.com/duckdb/", "github.com/twmb/franz-go/pkg/kfake", "github.com/alicebob/miniredis"}
 )
 
