@@ -1,16 +1,17 @@
 package eventing_test
 
 import (
-	"context"
 	"errors"
 	"io/fs"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
-	"knative.dev/pkg/apis"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"tripcast.dev/events"
 	"tripcast.dev/infra"
 	"tripcast.dev/infra/knative/manifest"
 	"tripcast.dev/local/eventing"
@@ -52,25 +53,44 @@ func TestInfraLoads(t *testing.T) {
 	}
 }
 
-// Knative's own webhook takes the Services once ko has put images in.
-func TestInfraServicesAreValid(t *testing.T) {
+// The manifests name topics by hand; the events know them by these names.
+func TestInfraNamesTheTopicsOfEvents(t *testing.T) {
 	m, err := eventing.Load(infra.Knative())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range m.Services {
-		for i := range s.Spec.Template.Spec.Containers {
-			c := &s.Spec.Template.Spec.Containers[i]
-			if _, ok := strings.CutPrefix(c.Image, "ko://"); !ok {
-				t.Errorf("Service %s: image %s is not built by ko", s.Name, c.Image)
-			}
-			c.Image = "registry.example/" + s.Name + "@sha256:" + strings.Repeat("0", 64)
-		}
-		ctx := apis.WithinCreate(context.Background())
-		s.SetDefaults(ctx)
-		if err := s.Validate(ctx).Filter(apis.ErrorLevel); err != nil {
-			t.Errorf("Service %s: %v", s.Name, err)
-		}
+	got := map[string][]string{}
+	for _, s := range m.Sources {
+		got[s.Spec.Sink.Ref.Name] = s.Spec.Topics
+	}
+	for _, s := range m.Sinks {
+		got[s.Name] = []string{s.Spec.Topic}
+	}
+	want := map[string][]string{
+		"predict": {events.TopicFeatures}, "learn": {events.TopicLabels},
+		"predictions": {events.TopicPredictions}, "dead-letters": {events.TopicDeadLetters},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// learn commits together what is in flight together: all that its source keeps in
+// flight has to fit into one replica, or a second one contends for the same models.
+func TestInfraFitsGroupCommit(t *testing.T) {
+	m, err := eventing.Load(infra.Knative())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(m.Services, func(s *servingv1.Service) bool { return s.Name == "learn" })
+	j := slices.IndexFunc(m.Sources, func(s *manifest.KafkaSource) bool { return s.Name == "labels" })
+	learn, labels := m.Services[i].Spec.Template, m.Sources[j]
+	const poll = 50 // records of one consumer, in Knative and here
+	if got, want := *learn.Spec.ContainerConcurrency, int64(*labels.Spec.Consumers)*poll; got != want {
+		t.Errorf("learn takes %d requests at once, its source keeps %d in flight", got, want)
+	}
+	if target := learn.Annotations["autoscaling.knative.dev/target-utilization-percentage"]; target != "100" {
+		t.Errorf("a second learner comes at %s%% of that", target)
 	}
 }
 

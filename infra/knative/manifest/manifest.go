@@ -131,21 +131,29 @@ func Decode(file string, stream []byte, kinds Kinds) ([]Object, error) {
 	return objects, errors.Join(errs...)
 }
 
+// head is what all objects have.
+type head struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+}
+
+// object is an Object without a value, in the namespace that it will lie in.
+func (h *head) object() Object {
+	if h.Kind != "Namespace" {
+		h.Namespace = cmp.Or(h.Namespace, metav1.NamespaceDefault)
+	}
+	return Object{TypeMeta: h.TypeMeta, Meta: &h.ObjectMeta}
+}
+
 // decode reads one object; it is nil if it cannot be read or is skipped.
 func decode(file string, number int, asJSON []byte, kinds Kinds) (*Object, []error) {
-	var head struct {
-		metav1.TypeMeta   `json:",inline"`
-		metav1.ObjectMeta `json:"metadata"`
-	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(asJSON, &head); err != nil {
+	var h head
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(asJSON, &h); err != nil {
 		return nil, []error{&Error{File: file, Document: number, Reason: err.Error()}}
 	}
-	o := Object{File: file, Document: number, TypeMeta: head.TypeMeta, Meta: &head.ObjectMeta}
-	namespaced := head.Kind != "Namespace"
-	if namespaced {
-		head.Namespace = cmp.Or(head.Namespace, metav1.NamespaceDefault)
-	}
-	into, err := kinds(head.APIVersion, head.Kind)
+	o := h.object()
+	o.File, o.Document = file, number
+	into, err := kinds(o.APIVersion, o.Kind)
 	if err != nil {
 		return nil, []error{o.Errorf("apiVersion", "%v", err)}
 	}
@@ -164,23 +172,18 @@ func decode(file string, number int, asJSON []byte, kinds Kinds) (*Object, []err
 	if o.Meta, err = meta.Accessor(into); err != nil {
 		return nil, []error{o.Errorf("metadata", "%v", err)}
 	}
-	if namespaced {
-		o.Meta.SetNamespace(head.Namespace)
-	}
+	o.Meta.SetNamespace(h.Namespace)
 	return &o, errs
 }
 
 // glimpse tells what object a document is that cannot be read as it should, and
 // nothing if it cannot be read at all.
 func glimpse(document []byte) string {
-	var head struct {
-		metav1.TypeMeta   `json:",inline"`
-		metav1.ObjectMeta `json:"metadata"`
-	}
-	if err := yaml.Unmarshal(document, &head); err != nil || head.Kind == "" {
+	var h head
+	if err := yaml.Unmarshal(document, &h); err != nil || h.Kind == "" {
 		return ""
 	}
-	return Object{TypeMeta: head.TypeMeta, Meta: &head.ObjectMeta}.String()
+	return h.object().String()
 }
 
 // oneLine is an error of the YAML decoder, which lists what is wrong line by line.
