@@ -58,16 +58,16 @@ func (m Main) ready(ctx context.Context, e *Environment, f Function) (*kgo.Clien
 	var both errgroup.Group
 	both.Go(func() error { return connection.Check(ctx, topics...) })
 	both.Go(func() error {
-		err := f.Ready(ctx)
-		if errors.Is(err, registry.ErrUnavailable) {
+		// First, as the only thing that the address and the password decide.
+		if err := registry.Ping(ctx, e.Redis); err != nil {
 			return fmt.Errorf("REDIS_URL: %w", err)
 		}
-		return err
+		return f.Ready(ctx)
 	})
 	if err := both.Wait(); err != nil {
 		return nil, err
 	}
-	return connection.Client(kgo.ClientID("tripcast-" + m.Name))
+	return connection.Client(kgo.ClientID("tripcast-"+m.Name))
 }
 
 // tellLambda passes on why the process ends, if it is Lambda that runs it.
