@@ -170,7 +170,7 @@ func TestInvoke(t *testing.T) {
 		},
 		{
 			name: "nothing is done", ids: "a b c", handler: answering(away("a", "b", "c")),
-			err: "lambda: test has done none of 3 events: trips-0 at offset 10: Redis is away\ntrips-1 at offset 10: Redis is away",
+			err: "lambda: test has done none of 3 events: trips-0 at offset 10: nobody answers\ntrips-1 at offset 10: nobody answers",
 		},
 		{
 			name: "no answer", ids: "a", handler: func(context.Context, event.Event) (*event.Event, error) { return nil, nil },

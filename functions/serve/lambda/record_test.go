@@ -169,4 +169,4 @@ func invalid(e event.Event) error {
 	return fmt.Errorf("handle %s: %w", e.ID(), &events.InvalidError{Field: "type", Reason: fmt.Sprintf("%q is not wanted", e.Type())})
 }
 
-var errAway = errors.New("Redis is away")
+var errAway = errors.New("nobody answers")

@@ -67,7 +67,7 @@ func (m Main) ready(ctx context.Context, e *Environment, f Function) (*kgo.Clien
 	if err := both.Wait(); err != nil {
 		return nil, err
 	}
-	return connection.Client(kgo.ClientID("tripcast-"+m.Name))
+	return connection.Client(kgo.ClientID("tripcast-" + m.Name))
 }
 
 // tellLambda passes on why the process ends, if it is Lambda that runs it.
