@@ -24,7 +24,8 @@ type Object = manifest.Object
 // Error is one thing wrong with one object. Errors join several of them.
 type Error = manifest.Error
 
-// Render is what kubectl kustomize prints of a folder.
+// Render is what kubectl kustomize prints of a folder, in the order in which its
+// kustomization lists it.
 func Render(dir string) ([]byte, error) {
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
 	if err != nil {

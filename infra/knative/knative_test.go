@@ -72,6 +72,33 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// Knative fills K_SINK into a Service that is made after its SinkBinding, and
+// otherwise makes a second revision; whatever has to be there comes before what
+// needs it, with kubectl as with us.
+func TestOrder(t *testing.T) {
+	for _, dir := range deployments {
+		kustomization, err := os.ReadFile(filepath.Join(dir, "kustomization.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(kustomization, []byte("sortOptions:\n  order: fifo\n")) {
+			t.Errorf("%s: kubectl will order the objects by kind", dir)
+		}
+		want := []string{
+			"Namespace tripcast", "NetworkPolicy deny-all", "Job setup", "KafkaSink predictions", "SinkBinding predict", "Service predict", "KafkaSource features",
+		}
+		var order []string
+		for _, o := range rendered(t, dir) {
+			if name := o.Kind + " " + o.Meta.GetName(); slices.Contains(want, name) {
+				order = append(order, name)
+			}
+		}
+		if !slices.Equal(order, want) {
+			t.Errorf("%s: %v", dir, order)
+		}
+	}
+}
+
 func TestRenderNamesTheFolder(t *testing.T) {
 	_, err := Render("overlays/nowhere")
 	if err == nil || !strings.Contains(err.Error(), "overlays/nowhere") {
