@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -10,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // manager is the name our fields go by in the API server.
@@ -134,22 +133,22 @@ func (c cluster) namespace(ctx context.Context, name string) (object, error) {
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
-	found := &unstructured.Unstructured{}
-	if err := json.Unmarshal(out, &found.Object); err != nil {
+	ns, err := one(out)
+	if err != nil {
 		return nil, fmt.Errorf("reading namespace %s: %w", name, err)
 	}
-	return found, nil
+	return ns, nil
 }
 
 // list is everything in a namespace that has a label, or everything if no label
 // is named, of every type that the cluster knows: what an earlier version of the
 // manifests has brought may be of a type that this one does not use.
 func (c cluster) list(ctx context.Context, namespace, label string) ([]object, error) {
-	types, err := c.types(ctx)
+	listable, err := c.types(ctx)
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"get", strings.Join(types, ","), "-n", namespace, "--show-managed-fields", "-o", "json"}
+	args := []string{"get", strings.Join(listable, ","), "-n", namespace, "--show-managed-fields", "-o", "json"}
 	if label != "" {
 		args = append(args, "-l", label)
 	}
@@ -157,21 +156,17 @@ func (c cluster) list(ctx context.Context, namespace, label string) ([]object, e
 	if err := c.unseen(err); err != nil {
 		return nil, fmt.Errorf("listing what is in namespace %s: %w", namespace, err)
 	}
-	var found struct {
-		Items []map[string]any `json:"items"`
-	}
-	if err := json.Unmarshal(out, &found); err != nil {
+	objects, err := several(out)
+	if err != nil {
 		return nil, fmt.Errorf("listing what is in namespace %s: %w", namespace, err)
 	}
-	var objects []object
-	seen := map[any]bool{}
-	for _, item := range found.Items {
-		// An object that is served in two API groups is one object all the same.
-		if o := (&unstructured.Unstructured{Object: item}); !seen[o.GetUID()] {
-			seen[o.GetUID()] = true
-			objects = append(objects, o)
-		}
-	}
+	// An object that is served in two API groups is one object all the same.
+	seen := map[types.UID]bool{}
+	objects = slices.DeleteFunc(objects, func(o object) bool {
+		twice := seen[o.GetUID()]
+		seen[o.GetUID()] = true
+		return twice
+	})
 	slices.SortFunc(objects, byID)
 	return objects, nil
 }
@@ -187,7 +182,11 @@ func (c cluster) types(ctx context.Context) ([]string, error) {
 		// An extension that is down, such as a metrics server, is not our concern.
 		c.warn("Warning: " + err.Error())
 	}
-	return slices.DeleteFunc(types, func(t string) bool { return t == "events" || t == "events.events.k8s.io" }), nil
+	// What the cluster writes down by itself is nobody's to deploy, and asking for
+	// Endpoints is frowned upon.
+	return slices.DeleteFunc(types, func(t string) bool {
+		return t == "events" || t == "events.events.k8s.io" || t == "endpoints"
+	}), nil
 }
 
 // unseen turns an error about types that this user may not list into warnings:

@@ -136,7 +136,7 @@ func foreign(objects []object) []object {
 			return kind == "kubernetes.io/service-account-token"
 		}
 		// What controllers keep beside the objects that it is about.
-		return slices.Contains([]string{"Endpoints", "EndpointSlice", "Lease"}, i.Kind)
+		return slices.Contains([]string{"EndpointSlice", "Lease"}, i.Kind)
 	})
 }
 

@@ -42,39 +42,39 @@ func newDeployment(o options, by runner, stdout, stderr io.Writer) *deployment {
 }
 
 func (d *deployment) do(ctx context.Context) error {
-	s, err := render(d.overlay)
+	s, stream, err := render(d.overlay)
 	if err != nil {
 		return err
 	}
-	switch d.command {
-	case "apply":
-		return d.apply(ctx, s)
-	case "diff":
-		return d.diff(ctx, s)
-	default:
+	if d.command == "delete" { // what is wrong with the manifests does not keep them in the cluster
 		return d.delete(ctx, s)
 	}
+	if err := errors.Join(check(d.overlay, stream), s.homeless()); err != nil {
+		return err
+	}
+	if d.command == "diff" {
+		return d.diff(ctx, s)
+	}
+	return d.apply(ctx, s)
 }
 
-// render reads the manifests of a folder and says everything that is wrong with
-// them.
-func render(overlay string) (set, error) {
-	stream, err := knative.Render(overlay)
+// render reads the manifests of a folder. The stream is what it has read.
+func render(overlay string) (s set, stream []byte, err error) {
+	stream, err = knative.Render(overlay)
 	if err != nil {
-		return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // kustomize's have many lines
+		return nil, nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // kustomize's have many lines
 	}
+	s, err = decode(stream)
+	return s, stream, err
+}
+
+// check says everything that is wrong with manifests.
+func check(overlay string, stream []byte) error {
 	objects, err := knative.Decode(overlay, stream)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := knative.Check(objects); err != nil {
-		return nil, err
-	}
-	s, err := decode(stream)
-	if err != nil {
-		return nil, err
-	}
-	return s, s.homeless()
+	return knative.Check(objects)
 }
 
 // complete is the set as it is applied: images by digest, Jobs by content.

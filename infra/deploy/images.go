@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 )
 
@@ -51,14 +52,17 @@ func (i images) resolve(ctx context.Context, s set, push bool) (set, error) {
 	case err != nil:
 		return nil, fmt.Errorf("building images: %w", err)
 	}
-	return decode(out)
+	// Without a push ko names the tag as well. The same image has the same name
+	// here, or diff would see a change in it.
+	tagged := regexp.MustCompile("(" + regexp.QuoteMeta(i.registry) + `[^\s"']*):latest@`)
+	return decode(tagged.ReplaceAll(out, []byte("$1@")))
 }
 
 // tell passes on the lines of ko's log that say what it is at. The rest is about
 // the state of git, which our images do not depend on.
 func (i images) tell(line string) {
 	for _, verb := range []string{"Building ", "Published "} {
-		if _, what, ok := strings.Cut(line, " "+verb); ok {
+		if _, what, ok := strings.Cut(line, " "+verb); ok && !strings.HasPrefix(what, "SBOM ") {
 			i.progress(strings.ToLower(verb) + what)
 		}
 	}

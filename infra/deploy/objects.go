@@ -68,14 +68,39 @@ func decode(stream []byte) (set, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading manifests: %w", err)
 		}
-		o := object(&unstructured.Unstructured{})
-		if err := yaml.Unmarshal(document, &o.Object); err != nil {
+		asJSON, err := yaml.YAMLToJSON(document)
+		if err != nil {
 			return nil, fmt.Errorf("reading manifests: %w", err)
 		}
-		if len(o.Object) > 0 { // not comments alone
-			s = append(s, o)
+		if string(asJSON) == "null" { // comments alone
+			continue
 		}
+		o, err := one(asJSON)
+		if err != nil {
+			return nil, fmt.Errorf("reading manifests: %w", err)
+		}
+		s = append(s, o)
 	}
+}
+
+// one reads an object from JSON, its numbers as Kubernetes has them: int64 where
+// they are whole.
+func one(asJSON []byte) (object, error) {
+	o := &unstructured.Unstructured{}
+	return o, o.UnmarshalJSON(asJSON)
+}
+
+// several reads what kubectl get prints of several objects.
+func several(asJSON []byte) ([]object, error) {
+	var list unstructured.UnstructuredList
+	if err := list.UnmarshalJSON(asJSON); err != nil {
+		return nil, err
+	}
+	objects := make([]object, len(list.Items))
+	for i := range list.Items {
+		objects[i] = &list.Items[i]
+	}
+	return objects, nil
 }
 
 // encode is the reverse of decode.

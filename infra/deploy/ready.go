@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -43,22 +42,15 @@ func (c cluster) current(ctx context.Context, s set) ([]object, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list struct {
-		Items []map[string]any `json:"items"`
-	}
-	if err := json.Unmarshal(out, &list); err != nil {
-		return nil, fmt.Errorf("looking at what was applied: %w", err)
-	}
-	if len(s) == 1 { // kubectl prints one object as itself
-		var one map[string]any
-		if err := json.Unmarshal(out, &one); err != nil {
-			return nil, fmt.Errorf("looking at what was applied: %w", err)
-		}
-		list.Items = []map[string]any{one}
-	}
 	var objects []object
-	for _, item := range list.Items {
-		objects = append(objects, &unstructured.Unstructured{Object: item})
+	if len(s) == 1 { // which kubectl prints as itself
+		objects = make([]object, 1)
+		objects[0], err = one(out)
+	} else {
+		objects, err = several(out)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking at what was applied: %w", err)
 	}
 	return objects, nil
 }

@@ -166,7 +166,7 @@ func lacking(of secret, keys []string, found *contents) error {
 	case found == nil:
 		return fmt.Errorf("there is no Secret %s/%s: %s", of.namespace, of.name, create)
 	case found.ours:
-		return fmt.Errorf("the Secret %s/%s is from another overlay and goes with it: kubectl delete secret %[2]s -n %[1]s && %s",
+		return fmt.Errorf("the Secret %s/%s is from another overlay and goes with it: kubectl delete secret %[2]s -n %[1]s && %[3]s",
 			of.namespace, of.name, create)
 	}
 	missing := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return slices.Contains(found.keys, key) })
