@@ -23,13 +23,15 @@ import (
 // function is how one of them is asked, and for which models it answers.
 type function struct {
 	name     string
+	reads    bool // what others have learned
 	ask      func(registry.Label) events.Payload
 	answered func(event.Event) (models int, err error)
 }
 
 var (
 	predicting = function{
-		name: "predict",
+		name:  "predict",
+		reads: true,
 		ask: func(l registry.Label) events.Payload {
 			return &events.Features{TripID: l.ID, PickedUpAt: time.Date(2016, 1, 4, 8, 0, 0, 0, time.UTC), Features: l.Features}
 		},
@@ -148,11 +150,13 @@ func (m *measurement) watch(ctx context.Context, r *result) error {
 // atOnce is how many requests are in flight: the concurrency of the Services.
 const atOnce = 50
 
-// load sends the requests as fast as they are answered, while the models go on
-// learning, and returns how many a second.
+// load sends the requests as fast as they are answered, while the models that a
+// function reads go on learning, and returns how many a second.
 func (m *measurement) load(ctx context.Context, url string) (float64, error) {
-	stop := m.goOnLearning(ctx)
-	defer stop()
+	if m.reads {
+		stop := m.goOnLearning(ctx)
+		defer stop()
+	}
 	client, closeClient := newClient(atOnce)
 	defer closeClient()
 	group, ctx := errgroup.WithContext(ctx)
@@ -171,8 +175,8 @@ func (m *measurement) load(ctx context.Context, url string) (float64, error) {
 	return float64(m.options.requests) / time.Since(began).Seconds(), nil
 }
 
-// goOnLearning teaches a label now and then, so that predict has new models to
-// read as often as it looks for them.
+// goOnLearning teaches a label now and then, so that there are new models to
+// read as often as a function looks for them.
 func (m *measurement) goOnLearning(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
