@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"net/url"
@@ -29,7 +29,7 @@ func (in invocation) parse(flags *flag.FlagSet, names ...string) error {
 		return usageError{err}
 	}
 	if flags.NArg() > len(names) {
-		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(len(names)))}
+		return usageError{fmt.Errorf("unexpected argument %q: -h says what there is", flags.Arg(len(names)))}
 	}
 	if flags.NArg() < len(names) {
 		return usageError{fmt.Errorf("%s is missing: local %s -h says more", names[flags.NArg()], flags.Name())}
@@ -165,9 +165,9 @@ func eventingAlone(ctx context.Context, in invocation) error {
 		return err
 	}
 	urls := map[string]string{"predict": *predict, "learn": *learn}
-	err := errors.Join(checkURL("predict", *predict), checkURL("learn", *learn))
-	if *sinks != "" {
-		err = errors.Join(err, checkURL("sinks-url", *sinks))
+	err := cmp.Or(checkURL("predict", *predict), checkURL("learn", *learn))
+	if err == nil && *sinks != "" {
+		err = checkURL("sinks-url", *sinks)
 	}
 	if err != nil {
 		return err

@@ -55,6 +55,8 @@ type invocation struct {
 // usageError is a mistake in the arguments.
 type usageError struct{ error }
 
+func (e usageError) Unwrap() error { return e.error }
+
 func run(ctx context.Context, in invocation) int {
 	command := whole
 	if len(in.args) > 0 {

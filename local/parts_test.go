@@ -2,6 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,12 +13,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tripcast.dev/events"
+	"tripcast.dev/functions/kafka"
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
 	"tripcast.dev/functions/simulate"
 	"tripcast.dev/infra"
 	"tripcast.dev/local/broker"
+	"tripcast.dev/local/eventing"
 	"tripcast.dev/sql"
 )
 
@@ -169,5 +174,96 @@ func TestWatchLost(t *testing.T) {
 	}
 	if code != exitLost || !strings.Contains(log, "has not learned 5 labels") {
 		t.Errorf("exit code %d\n%s", code, log)
+	}
+}
+
+func TestCommandLines(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"-h"}, exitOK, "local eventing "},
+		{[]string{"broker", "-h"}, exitOK, "-advertise"},
+		{[]string{"stream", "-h"}, exitOK, "-sql-listen"},
+		{[]string{"eventing", "-h"}, exitOK, "-sinks-url"},
+		{[]string{"watch", "-h"}, exitOK, "-expect"},
+		{[]string{"health", "-h"}, exitOK, "kafka://"},
+		{[]string{"brocker"}, exitUsage, `"brocker"`},
+		{[]string{"broker", "now"}, exitUsage, `"now"`},
+		{[]string{"health"}, exitUsage, "what to ask is missing"},
+		{[]string{"watch"}, exitUsage, "--expect"},
+		{[]string{"eventing", "--learn", "http://127.0.0.1:1"}, exitUsage, "--predict"},
+		{[]string{"eventing", "--predict", "http://127.0.0.1:1", "--learn", "localhost:8082"}, exitUsage, `--learn: "localhost:8082" is not a URL`},
+		{[]string{"--predict", "localhost:8081"}, exitUsage, `--predict: "localhost:8081" is not a URL`},
+		{[]string{"--trips", "none", "--exit-when-done"}, exitUsage, "local watch"},
+		{[]string{"broker", "--listen", "127.0.0.1"}, exitLost, "127.0.0.1"},
+	} {
+		var log output
+		code := run(t.Context(), invoke(&log, &log, c.args...))
+		if code != c.code || !strings.Contains(log.String(), c.says) || c.code == exitOK == strings.Contains(log.String(), "local: ") {
+			t.Errorf("%v: exit code %d, want %d and %q:\n%s", c.args, code, c.code, c.says, &log)
+		}
+	}
+}
+
+// TestBinding is where a predict that runs elsewhere is told to post.
+func TestBinding(t *testing.T) {
+	b, err := broker.Start(broker.Options{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	p := newParts(slog.New(slog.DiscardHandler))
+	t.Cleanup(p.stop)
+	k, err := p.startSinks(t.Context(), kafka.Connection{Brokers: []string{b.Addr()}}, "0.0.0.0:0", nil, eventing.Observer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := k.binding("http://emulator:8083"); err != nil || got != "K_SINK=http://emulator:8083/tripcast/predictions" {
+		t.Errorf("with --sinks-url: %s, %v", got, err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := k.binding(""); err != nil || !strings.HasPrefix(got, "K_SINK=http://"+host+":") {
+		t.Errorf("on every address: %s, %v: want the name of the host", got, err)
+	}
+}
+
+// TestOthersOnTheirWay waits for 3 trips where others are played without end.
+func TestOthersOnTheirWay(t *testing.T) {
+	count := func(learned int64, seen ...uint8) []string {
+		a := &tally{trips: map[string]*trip{}, distinct: map[string]int64{}}
+		for i, bits := range seen {
+			a.trips[fmt.Sprint(i)] = &trip{seen: bits}
+			for topic, bit := range topicBits {
+				if bits&bit != 0 {
+					a.distinct[topic]++
+				}
+			}
+		}
+		return a.missing(3, max(0, a.started()-3), map[string]int64{"m": learned})
+	}
+	const started, predicted, labelled = seenPickUp, seenPickUp | seenPrediction, seenPickUp | seenPrediction | seenLabel
+	for _, c := range []struct {
+		what    string
+		missing []string
+		want    int
+	}{
+		{"all learned", count(3, labelled, labelled, labelled), 0},
+		{"one not learned", count(2, labelled, labelled, labelled), 1},
+		{"one not labelled", count(2, labelled, labelled, predicted), 1},
+		{"one not predicted", count(2, labelled, labelled, started), 2},
+		{"two not started", count(1, labelled), 1},
+		{"others are on their way", count(3, labelled, labelled, labelled, predicted, started), 0},
+		{"another is not learned yet", count(3, labelled, labelled, labelled, labelled, started), 0},
+		{"others are learned, but too few", count(2, labelled, labelled, labelled, labelled, started), 1},
+		{"others are on their way, one of ours as well", count(2, labelled, labelled, predicted, predicted, started), 1},
+	} {
+		if len(c.missing) != c.want {
+			t.Errorf("%s: missing %q, want %d lines", c.what, c.missing, c.want)
+		}
 	}
 }
