@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
@@ -143,16 +145,29 @@ func (t *tally) fromStart(ctx context.Context) error {
 	return t.from(ctx, "starts", kadm.NewClient(t.client).ListStartOffsets)
 }
 
+// newTopic is how long a topic may take, from being created, to be known to the
+// brokers: a cluster agrees on it first.
+const newTopic = 15 * time.Second
+
 func (t *tally) from(ctx context.Context, what string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) error {
-	offsets, err := list(ctx, counted...)
-	if err == nil {
-		err = offsets.Error()
+	for deadline := time.Now().Add(newTopic); ; {
+		offsets, err := list(ctx, counted...)
+		if err == nil {
+			err = offsets.Error()
+		}
+		if err == nil {
+			t.client.AddConsumePartitions(offsets.KOffsets())
+			return nil
+		}
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline) {
+			return fmt.Errorf("asking for the %s of the topics: %w", what, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("asking for the %s of the topics: %w", what, err)
-	}
-	t.client.AddConsumePartitions(offsets.KOffsets())
-	return nil
 }
 
 // run counts until ctx ends.

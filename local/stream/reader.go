@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -99,7 +100,12 @@ func (r *reader) assign(ctx context.Context) ([]*source, error) {
 	if len(found) == 0 {
 		return absent, nil
 	}
-	if err := r.start(ctx, found); err != nil {
+	err = r.start(ctx, found)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		// Listed, but so new that not every broker knows of it.
+		return absent, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("stream: asking where topics %s begin and end: %w", strings.Join(found, ", "), err)
 	}
 	for _, topic := range found {
