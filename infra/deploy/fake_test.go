@@ -150,17 +150,20 @@ func made(kind, name string, changes ...func(object)) object {
 	}
 	o.SetNamespace(tripcast)
 	o.SetName(name)
-	o.SetUID(types.UID(kind + "/" + name))
+	stored(o)
 	for _, change := range changes {
 		change(o)
 	}
 	return o
 }
 
+func stored(o object) { o.SetUID(types.UID(idOf(o).String())) }
+
 func labelled(o object) { o.SetLabels(map[string]string{partOf: tripcast}) }
 
 // byUs is what an apply of deploy's leaves behind.
 func byUs(o object) {
+	stored(o)
 	labelled(o)
 	o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: manager, Operation: metav1.ManagedFieldsOperationApply}})
 }
