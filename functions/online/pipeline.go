@@ -113,13 +113,11 @@ func (p *Pipeline) AppendBinary(b []byte) ([]byte, error) {
 	b = state.AppendHeader(b, pipelineKind, pipelineFormat)
 	b = state.AppendUint(b, p.fingerprint())
 	b = state.AppendUint(b, uint64(len(p.transformers)+1))
-	var part []byte
 	for s := range p.parts {
 		var err error
-		if part, err = s.AppendBinary(part[:0]); err != nil {
+		if b, err = state.AppendPart(b, s.AppendBinary); err != nil {
 			return nil, err
 		}
-		b = state.AppendBytes(b, part)
 	}
 	return b, nil
 }

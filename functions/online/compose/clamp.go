@@ -55,13 +55,9 @@ func (c *Clamp) Learn(x []float64, y float64) {
 
 // AppendBinary appends the range of the labels and the state of the model.
 func (c *Clamp) AppendBinary(b []byte) ([]byte, error) {
-	model, err := c.model.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
 	b = state.AppendHeader(b, clampKind, clampFormat)
 	b = state.AppendFloat(state.AppendFloat(b, c.low), c.high)
-	return state.AppendBytes(b, model), nil
+	return state.AppendPart(b, c.model.AppendBinary)
 }
 
 // UnmarshalBinary reads what a Clamp of a model of the same parameters has written.

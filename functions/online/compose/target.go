@@ -93,13 +93,9 @@ func (t *TargetTransform) Learn(x []float64, y float64) {
 
 // AppendBinary appends the state of the model.
 func (t *TargetTransform) AppendBinary(b []byte) ([]byte, error) {
-	model, err := t.model.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
 	b = state.AppendHeader(b, targetKind, targetFormat)
 	b = state.AppendUint(b, uint64(t.transform))
-	return state.AppendBytes(b, model), nil
+	return state.AppendPart(b, t.model.AppendBinary)
 }
 
 // UnmarshalBinary reads what a TargetTransform of the same transform, with a

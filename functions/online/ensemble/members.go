@@ -46,13 +46,11 @@ func (m members) Width() int { return m[0].Width() }
 // append appends the number of members and their states.
 func (m members) append(b []byte) ([]byte, error) {
 	b = state.AppendUint(b, uint64(len(m)))
-	var part []byte
 	for _, model := range m {
 		var err error
-		if part, err = model.AppendBinary(part[:0]); err != nil {
+		if b, err = state.AppendPart(b, model.AppendBinary); err != nil {
 			return nil, err
 		}
-		b = state.AppendBytes(b, part)
 	}
 	return b, nil
 }

@@ -83,11 +83,7 @@ func (m *arfMember) append(b []byte) ([]byte, error) {
 // appendTree appends a tree with its own header: formats of trees may come that
 // do not concern the forest.
 func appendTree(b []byte, t *tree.HoeffdingRegressor) ([]byte, error) {
-	data, err := t.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
-	return state.AppendBytes(b, data), nil
+	return state.AppendPart(b, t.AppendBinary)
 }
 
 // decode reads a member. The decoder's own error is left to it.

@@ -51,8 +51,7 @@ func (r *Rolling) AppendBinary(b []byte) ([]byte, error) {
 	b = r.window.Append(b, func(b []byte, p pair) []byte {
 		return state.AppendFloat(state.AppendFloat(b, p.yTrue), p.yPred)
 	})
-	metric, err := r.metric.AppendBinary(nil)
-	return state.AppendBytes(b, metric), err
+	return state.AppendPart(b, r.metric.AppendBinary)
 }
 
 // UnmarshalBinary reads what AppendBinary of the same metric of as many pairs has written.

@@ -60,6 +60,23 @@ func AppendBytes(b, v []byte) []byte {
 	return append(b, v...)
 }
 
+// AppendPart appends what part appends, as AppendBytes would, without a copy of
+// its own: the length is put before it when it is known.
+func AppendPart(b []byte, part func([]byte) ([]byte, error)) ([]byte, error) {
+	start := len(b)
+	b, err := part(b)
+	if err != nil {
+		return nil, err
+	}
+	var head [binary.MaxVarintLen64]byte
+	length := len(b) - start
+	n := binary.PutUvarint(head[:], uint64(length))
+	b = append(b, head[:n]...)
+	copy(b[start+n:], b[start:start+length])
+	copy(b[start:], head[:n])
+	return b, nil
+}
+
 // Decoder reads an encoding from its start to its end. The first error sticks:
 // every read after it returns a zero value, and Close returns it.
 type Decoder struct {

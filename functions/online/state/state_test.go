@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -124,5 +125,28 @@ func TestFloatWithin(t *testing.T) {
 		if err := d.Close(); (err == nil) != ok || ok && got != v || !ok && got != 0 {
 			t.Errorf("%v within -1 and 2 is read as %v, error %v", v, got, err)
 		}
+	}
+}
+
+// A part is appended as its bytes would be, whatever is in the buffer before it
+// and however much room there is behind it.
+func TestAppendPart(t *testing.T) {
+	for _, size := range []int{0, 1, 127, 128, 20_000} {
+		part := make([]byte, size)
+		for i := range part {
+			part[i] = byte(i)
+		}
+		appended := func(b []byte) ([]byte, error) { return append(b, part...), nil }
+		want := state.AppendBytes([]byte("before"), part)
+		for _, room := range []int{0, 1, 2, size, 2*size + 64} {
+			b := append(make([]byte, 0, len("before")+room), "before"...)
+			if got, err := state.AppendPart(b, appended); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes with room for %d: error %v, or other bytes than AppendBytes appends", size, room, err)
+			}
+		}
+	}
+	broken := errors.New("no encoding")
+	if _, err := state.AppendPart(nil, func([]byte) ([]byte, error) { return nil, broken }); !errors.Is(err, broken) {
+		t.Errorf("the error of a part is %v", err)
 	}
 }

@@ -51,8 +51,7 @@ func (r *Rolling) Update(x float64) {
 func (r *Rolling) AppendBinary(b []byte) ([]byte, error) {
 	b = state.AppendHeader(b, "Rolling", format)
 	b = r.window.Append(b, state.AppendFloat)
-	stat, err := r.stat.AppendBinary(nil)
-	return state.AppendBytes(b, stat), err
+	return state.AppendPart(b, r.stat.AppendBinary)
 }
 
 // UnmarshalBinary reads what AppendBinary of the same statistic of as many numbers has written.
