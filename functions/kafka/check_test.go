@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -67,14 +68,16 @@ func TestCheckAndClient(t *testing.T) {
 			// A broker that is away does no harm while another is there.
 			c.conn.Brokers = append([]string{nobody(t)}, cluster(t, c.opts...).ListenAddrs()...)
 			if err := c.conn.Check(t.Context(), "features"); err != nil {
-				t.Error(err)
+				t.Fatal(err)
 			}
 			client, err := c.conn.Client()
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "features"}).FirstErr(); err != nil {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := client.ProduceSync(ctx, &kgo.Record{Topic: "features"}).FirstErr(); err != nil {
 				t.Error(err)
 			}
 		})

@@ -114,6 +114,9 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("kafka", "to", c)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("kafka", "to", c)
+	if n := strings.Count(log.String(), c.String()); n != 2 {
+		t.Errorf("%q is in the logs %d times, want 2:\n%s", c, n, &log)
+	}
 	encoded, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

@@ -292,6 +292,28 @@ func TestWaitsForServers(t *testing.T) {
 	}
 }
 
+// A step that needs two servers tells of both that it waits for.
+func TestWaitsForTwoServers(t *testing.T) {
+	kafkaAt, materializeAt := nobody(t), nobody(t)
+	_, port, _ := strings.Cut(kafkaAt, ":")
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &whenWaiting{then: map[string]func(){
+		"Kafka":       func() { startKafka(t, kfake.Ports(number), kfake.SeedTopics(1, events.Topics()...)) },
+		"Materialize": func() { startMaterialize(t, materializeAt) },
+	}}
+	e := environment{"KAFKA_BROKERS": kafkaAt, "MATERIALIZE_URL": "postgres://materialize@" + materializeAt}
+	var errs bytes.Buffer
+	if code := run(t.Context(), []string{"--wait", "1m", "sql"}, func(name string) string { return e[name] }, out, &errs); code != exitOK {
+		t.Fatalf("exit code %d: %s%s", code, &out.text, &errs)
+	}
+	if n := strings.Count(out.text.String(), "waiting up to"); n != 2 {
+		t.Errorf("%d lines of waiting, want 2:\n%s", n, &out.text)
+	}
+}
+
 // A server that says that it starts is waited for as one that is not there.
 func TestWaitsForMaterializeToStart(t *testing.T) {
 	e, _, _, server := servers(t)
