@@ -36,6 +36,7 @@ func TestParts(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			c := compose(t)
 			predict, learn := freeAddress(t), freeAddress(t)
 			knative := local(t, nil, append(emulator(c), "--ingress-listen", "127.0.0.1:0", "--predict", "http://"+predict, "--learn", "http://"+learn)...)
