@@ -161,6 +161,23 @@ func TestLearnAllUnavailable(t *testing.T) {
 
 // What was committed before the time was up is reported as such, though nobody
 // was looking at it then.
+func TestWaiterPrefersResults(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w := newWaiter(ctx, labelN(0), make([]*worker, 1))
+	for range 100 {
+		w.results <- Outcome{Model: "one"}
+		if _, ok := w.next(ctx); !ok {
+			t.Fatal("an outcome that was there is not seen")
+		}
+	}
+	if o, ok := w.next(ctx); ok {
+		t.Errorf("outcome %v out of nothing", o)
+	}
+}
+
+// The time is up between two commits: what the first held is done, what comes
+// again is learned once.
 func testLearnAllTooLate(t *testing.T, s store) {
 	c := s.applied(t, "one")
 	client := s.client(t)

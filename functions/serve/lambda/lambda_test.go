@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	awsevents "github.com/aws/aws-lambda-go/events"
@@ -340,30 +341,43 @@ func TestDeadline(t *testing.T) {
 // As many events as allowed are handled at a time, and no more.
 func TestConcurrency(t *testing.T) {
 	const limit = 4 // of function
-	var now, most atomic.Int32
-	gate := make(chan struct{})
 	ids := make([]string, 4*limit)
 	for i := range ids {
 		ids[i] = fmt.Sprint("t", i)
 	}
-	once := sync.OnceFunc(func() { close(gate) })
-	h := func(context.Context, event.Event) (*event.Event, error) {
-		n := now.Add(1)
-		defer now.Add(-1)
-		if n > limit {
-			most.Store(n)
+	payload := batchOf(t, ids...)
+	synctest.Test(t, func(t *testing.T) {
+		var now, all atomic.Int32
+		gate := make(chan struct{})
+		f := function(t, serve.HandlerFunc(func(context.Context, event.Event) (*event.Event, error) {
+			now.Add(1)
+			<-gate
+			now.Add(-1)
+			all.Add(1)
+			return nil, nil
+		}), &producer{}, nil)
+		done := make(chan error, 1)
+		go func() {
+			_, err := f.Invoke(t.Context(), payload)
+			done <- err
+		}()
+		synctest.Wait() // until every handler that is called waits at the gate
+		if n := now.Load(); n != limit {
+			t.Errorf("%d events are handled at once, want %d", n, limit)
 		}
-		if n == limit {
-			once()
+		close(gate)
+		if err := <-done; err != nil || all.Load() != 4*limit {
+			t.Errorf("%d events were handled, %v", all.Load(), err)
 		}
-		<-gate
-		return nil, nil
-	}
-	if _, err := function(t, serve.HandlerFunc(h), &producer{}, nil).Invoke(t.Context(), batchOf(t, ids...)); err != nil {
-		t.Fatal(err)
-	}
-	if n := most.Load(); n > 0 {
-		t.Errorf("%d events were handled at once, want %d at most", n, limit)
+	})
+}
+
+// Lambda writes the records of a partition in their order; the lowest offset is
+// the one to go on with all the same.
+func TestFirstFailureIsTheLowestOffset(t *testing.T) {
+	batch := []delivery{{partition: "a-0", offset: 9, err: errAway}, {partition: "a-0", offset: 7, err: errAway}, {partition: "a-0", offset: 5}}
+	if first := firstFailures(batch); len(first) != 1 || first[0].offset != 7 {
+		t.Errorf("%v is the first failure", first)
 	}
 }
 
