@@ -380,3 +380,16 @@ func TestHomeless(t *testing.T) {
 		t.Errorf("said %v, want %s", err, want)
 	}
 }
+
+// TestListOnce: an object that two API groups serve is listed by both.
+func TestListOnce(t *testing.T) {
+	elsewhere := made("Job", "setup", byUs)
+	elsewhere.SetAPIVersion("elsewhere/v1")
+	elsewhere.SetUID(made("Job", "setup", byUs).GetUID())
+	f := knows()
+	f.live = []object{made("Job", "setup", byUs), elsewhere, made("ConfigMap", "models", byUs)}
+	got, err := cluster{runner: f}.list(t.Context(), tripcast, "")
+	if err != nil || len(got) != 2 {
+		t.Errorf("listed %d objects, %v: want 2", len(got), err)
+	}
+}
