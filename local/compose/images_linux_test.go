@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// contexts is where compose.embedded.yaml takes what goes into its images from,
-// a folder an image.
+// contexts is where compose.embedded.yaml finds a build context for each image:
+// a Dockerfile, and the root of the image's file system.
 const contexts = root + "/.task/compose"
 
 // buildContexts builds on the host what the images are made of. They are FROM
@@ -23,12 +23,25 @@ func buildContexts(t *testing.T) {
 	}
 	for _, function := range []string{"predict", "learn", "setup", "simulate"} {
 		goBuild(t, function, "./functions/cmd/"+function)
+		dockerfile(t, function, "65532:65532", `ENTRYPOINT ["/`+function+`"]`)
 	}
 	goBuild(t, "predict", "./local/compose/probe")
 	goBuild(t, "learn", "./local/compose/probe")
 	goBuild(t, "local", "./local")
+	dockerfile(t, "local", "65532:65532", `ENTRYPOINT ["/local"]`)
 	copyRedis(t)
-	if err := os.Mkdir(filepath.Join(contexts, "data"), 0o755); err != nil {
+	dockerfile(t, "redis", "999:999", "")
+}
+
+// dockerfile writes how an image is made of its folder. A new volume takes its
+// owner from the folder that it hides, so there is one.
+func dockerfile(t *testing.T, image, user, entrypoint string) {
+	t.Helper()
+	if err := os.Mkdir(filepath.Join(contexts, image, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := "FROM scratch\nCOPY root /\nCOPY --chown=" + user + " data /data\nUSER " + user + "\n" + entrypoint + "\n"
+	if err := os.WriteFile(filepath.Join(contexts, image, "Dockerfile"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -36,7 +49,7 @@ func buildContexts(t *testing.T) {
 // goBuild compiles a command into an image's folder, as local/Dockerfile does.
 func goBuild(t *testing.T, image, command string) {
 	t.Helper()
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(".task/compose", image) + "/"}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(".task/compose", image, "root") + "/"}
 	cgo := "CGO_ENABLED=0"
 	if command == "./local" {
 		cgo = "CGO_ENABLED=1"
@@ -64,11 +77,11 @@ func copyRedis(t *testing.T) {
 		if err != nil {
 			t.Fatalf("ldd %s: %v", binary, err)
 		}
-		copyFile(t, binary, filepath.Join(contexts, "redis/usr/bin", name), 0o755)
+		copyFile(t, binary, filepath.Join(contexts, "redis/root/usr/bin", name), 0o755)
 		for line := range bytes.Lines(libraries) {
 			for _, word := range strings.Fields(string(line)) {
 				if filepath.IsAbs(word) {
-					copyFile(t, word, filepath.Join(contexts, "redis", word), 0o755)
+					copyFile(t, word, filepath.Join(contexts, "redis/root", word), 0o755)
 				}
 			}
 		}

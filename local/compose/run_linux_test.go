@@ -70,9 +70,11 @@ const (
 
 // use is the whole story. crash says that the engine's processes are ours.
 func use(t *testing.T, s *stack, crash bool) {
-	s.compose("build", "--quiet")
-	s.env = append(s.env, "TRIPCAST_LIMIT=2000", "TRIPCAST_SPEED="+speed)
 	began := time.Now()
+	s.compose("build", "--quiet")
+	t.Logf("the images were made in %v", time.Since(began).Round(time.Second))
+	s.env = append(s.env, "TRIPCAST_LIMIT=2000", "TRIPCAST_SPEED="+speed)
+	began = time.Now()
 	s.compose("up", "--detach")
 	up := time.Since(began)
 	consume(t, events.TopicPredictions, 1)
