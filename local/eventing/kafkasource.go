@@ -305,6 +305,9 @@ func (s *source) revoked(ctx context.Context, client *kgo.Client, partitions map
 
 // lost forgets partitions that another member may already have.
 func (s *source) lost(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	if len(partitions) == 0 { // told again at every attempt to get back into the group
+		return
+	}
 	s.drop(partitions)
 	s.log.Warn("partitions lost: what is under way will be delivered twice", "partitions", partitions)
 }

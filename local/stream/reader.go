@@ -155,16 +155,22 @@ func (r *reader) caughtUp() bool {
 // next waits up to patience for records and returns those of the next tick, by
 // source. None means that time has passed.
 func (r *reader) next(ctx context.Context, patience time.Duration) (map[string][]row, error) {
+	wait := patience
 	if r.queued() {
-		patience = time.Millisecond // the cut moves on with the clock
+		wait = time.Millisecond // the cut moves on with the clock
 	}
-	if err := r.poll(ctx, patience); err != nil {
+	if err := r.poll(ctx, wait); err != nil {
 		return nil, err
 	}
 	if !r.queued() {
 		return nil, nil
 	}
 	cut, err := r.cut(ctx)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, kgo.ErrClientClosed) {
+		// Brokers come back, and what is queued waits for them.
+		r.log.Warn("Kafka is out of reach, trying again", "err", err)
+		return nil, sleep(ctx, patience)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -198,6 +198,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 // look finds topics that have come into being.
 func (s *Stream) look(ctx context.Context, first bool) error {
 	absent, err := s.reader.assign(ctx)
+	if err != nil && !first && ctx.Err() == nil {
+		s.config.Log.Warn("looking for topics failed, trying again", "err", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
