@@ -13,13 +13,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/local/broker"
+	"tripcast.dev/local/kafkatest"
 )
 
 // patience bounds how long a test waits for what has to happen. Reaching it is a
 // failure, not a measurement.
 const patience = 30 * time.Second
 
-// kafka is an embedded broker and a client of it.
+// kafka is a broker and a client of it.
 type kafka struct {
 	t      *testing.T
 	ctx    context.Context
@@ -35,9 +36,26 @@ func startKafka(t *testing.T, topics ...string) *kafka {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
+	return connectKafka(t, b.Addr(), topics...)
+}
+
+func startApacheKafka(t *testing.T, topics ...string) *kafka {
+	t.Helper()
+	return connectKafka(t, kafkatest.Start(t).Addr(kafkatest.Plaintext), topics...)
+}
+
+// onBoth runs a test on the embedded broker, and on an Apache Kafka if it is
+// installed.
+func onBoth(t *testing.T, test func(t *testing.T, start func(t *testing.T, topics ...string) *kafka)) {
+	t.Run("embedded", func(t *testing.T) { test(t, startKafka) })
+	t.Run("Apache Kafka", func(t *testing.T) { test(t, startApacheKafka) })
+}
+
+func connectKafka(t *testing.T, addr string, topics ...string) *kafka {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	k := &kafka{t: t, ctx: ctx, addr: b.Addr()}
+	k := &kafka{t: t, ctx: ctx, addr: addr}
 	k.client = k.connect()
 	k.admin = kadm.NewClient(k.client)
 	k.create(topics...)

@@ -99,8 +99,10 @@ func header(r *kgo.Record, key string) string {
 // From pick-ups to features and from predictions to labels, over a real broker:
 // CloudEvents, once for each trip, and a stream that is started again goes on
 // where the last one stopped.
-func TestStreamEndToEnd(t *testing.T) {
-	k := startKafka(t, events.TopicPickUps, events.TopicDropOffs)
+func TestStreamEndToEnd(t *testing.T) { onBoth(t, streamEndToEnd) }
+
+func streamEndToEnd(t *testing.T, start func(t *testing.T, topics ...string) *kafka) {
+	k := start(t, events.TopicPickUps, events.TopicDropOffs)
 	all := trips(3, 60)
 	first := k.stream(tripcast(t))
 	k.drive(all[:30])
@@ -189,8 +191,10 @@ func (k *kafka) wantOnce(topic string, n int) {
 
 // Two streams over one program would write everything twice: the later one wins
 // and the earlier one says why it stops.
-func TestTheEarlierOfTwoStreamsStops(t *testing.T) {
-	k := startKafka(t, events.TopicPickUps, events.TopicDropOffs, events.TopicPredictions)
+func TestTheEarlierOfTwoStreamsStops(t *testing.T) { onBoth(t, theEarlierOfTwoStreamsStops) }
+
+func theEarlierOfTwoStreamsStops(t *testing.T, start func(t *testing.T, topics ...string) *kafka) {
+	k := start(t, events.TopicPickUps, events.TopicDropOffs, events.TopicPredictions)
 	all := trips(4, 20)
 	first := k.stream(tripcast(t))
 	k.drive(all[:10])
@@ -207,8 +211,10 @@ func TestTheEarlierOfTwoStreamsStops(t *testing.T) {
 }
 
 // A row that changes is written again, one that goes leaves a tombstone.
-func TestChangesAndTombstones(t *testing.T) {
-	k := startKafka(t, "a")
+func TestChangesAndTombstones(t *testing.T) { onBoth(t, changesAndTombstones) }
+
+func changesAndTombstones(t *testing.T, start func(t *testing.T, topics ...string) *kafka) {
+	k := start(t, "a")
 	k.stream(script(t, aSource+`CREATE MATERIALIZED VIEW w AS SELECT data->>'id' AS id, sum((data->>'n')::int8)::int8 AS n FROM a GROUP BY 1;
 		CREATE MATERIALIZED VIEW w2 AS SELECT id, n FROM w WHERE n > 0;`+sunk("w2")))
 	var got []string
@@ -221,6 +227,27 @@ func TestChangesAndTombstones(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// Whoever comes late has much to write at once, and brokers take no more than
+// 1 MiB in one piece.
+func TestCatchingUp(t *testing.T) {
+	onBoth(t, func(t *testing.T, start func(t *testing.T, topics ...string) *kafka) {
+		const n = 10_000
+		k := start(t, "a")
+		text := strings.Repeat("x", 500)
+		var records []*kgo.Record
+		for i := range n {
+			key := fmt.Sprint(i)
+			records = append(records, &kgo.Record{Topic: "a", Key: []byte(key), Value: []byte(`{"id":"` + key + `","text":"` + text + `"}`)})
+		}
+		k.produceRecords(records...)
+		s := k.stream(script(t, aSource+`CREATE MATERIALIZED VIEW w AS SELECT data->>'id' AS id, data->>'text' AS text FROM a;`+sunk("w")))
+		k.wantOnce("t", n)
+		if strings.Contains(s.log.String(), "sinking failed") {
+			t.Errorf("the stream says\n%s", s.log)
+		}
+	})
 }
 
 func TestTopicsThatAreMissingAreReported(t *testing.T) {
