@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,6 +39,9 @@ type ingress struct {
 	url    string // http://host:port
 	server *http.Server
 	sinks  map[string]*kafkaSink // by path
+
+	mu     sync.Mutex
+	unused map[net.Conn]bool // on which no request has come yet
 }
 
 // kafkaSink is one KafkaSink at work.
@@ -53,7 +57,7 @@ type kafkaSink struct {
 
 // startIngress makes every KafkaSink ready, its topic included, and serves.
 func startIngress(ctx context.Context, cfg *Config) (_ *ingress, err error) {
-	in := &ingress{sinks: map[string]*kafkaSink{}}
+	in := &ingress{sinks: map[string]*kafkaSink{}, unused: map[net.Conn]bool{}}
 	defer func() {
 		if err != nil {
 			in.closeClients()
@@ -83,6 +87,7 @@ func startIngress(ctx context.Context, cfg *Config) (_ *ingress, err error) {
 	in.url = "http://" + ln.Addr().String()
 	in.server = &http.Server{
 		Handler:           in,
+		ConnState:         in.connState,
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
@@ -224,8 +229,30 @@ func (s *kafkaSink) produce(w http.ResponseWriter, record *kgo.Record) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
+func (in *ingress) connState(c net.Conn, state http.ConnState) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if state == http.StateNew {
+		in.unused[c] = true
+	} else {
+		delete(in.unused, c)
+	}
+}
+
+// closeUnused closes connections that a client has dialed to have them ready:
+// Shutdown would wait 5 s for their first request. Who has sent one in this
+// moment sends it again, as if the connection had not come about.
+func (in *ingress) closeUnused() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for c := range in.unused {
+		c.Close()
+	}
+}
+
 // close finishes the requests under way and stops.
 func (in *ingress) close(ctx context.Context) error {
+	in.closeUnused()
 	err := in.server.Shutdown(ctx)
 	if err != nil {
 		in.server.Close()

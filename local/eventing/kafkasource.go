@@ -46,6 +46,7 @@ type source struct {
 	name       string // namespace/name
 	cfg        *Config
 	log        *slog.Logger
+	transport  *http.Transport // of both endpoints
 	sink       *endpoint
 	deadLetter *endpoint
 	delivery   delivery
@@ -89,19 +90,19 @@ func (e *Eventing) newSource(m *manifest.KafkaSource) (*source, error) {
 		return nil, fmt.Errorf("spec.delivery.%s: %s", invalid[0].Field, invalid[0].Reason)
 	}
 	inFlight := int(*m.Spec.Consumers) * e.cfg.MaxPollRecords
-	transport := newTransport(inFlight)
 	s := &source{
 		manifest:   m,
+		transport:  newTransport(inFlight),
 		name:       qualified(&m.ObjectMeta),
 		cfg:        &e.cfg,
 		log:        e.cfg.Logger.With("source", qualified(&m.ObjectMeta)),
 		delivery:   delivery(d),
 		partitions: map[topicPartition]*partition{},
 	}
-	if s.sink, err = newEndpoint(sink, transport); err != nil {
+	if s.sink, err = newEndpoint(sink, s.transport); err != nil {
 		return nil, fmt.Errorf("spec.sink: %w", err)
 	}
-	if s.deadLetter, err = newEndpoint(dead, transport); err != nil {
+	if s.deadLetter, err = newEndpoint(dead, s.transport); err != nil {
 		return nil, fmt.Errorf("spec.delivery.deadLetterSink: %w", err)
 	}
 	if m.Spec.Ordering == manifest.OrderingUnordered {
@@ -366,6 +367,7 @@ func (s *source) close(ctx context.Context) error {
 		return nil
 	}
 	defer client.CloseAllowingRebalance()
+	defer s.transport.CloseIdleConnections() // or who is to stop next waits for them
 	defer s.giveUp()
 	partitions := s.owned()
 	for _, p := range partitions {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -128,6 +129,28 @@ func TestCloseFinishesWhatIsUnderWay(t *testing.T) {
 	lagGone(t, run(t, k, s.url, m))
 	if ids := s.ids(); !slices.Equal(ids[2:], []string{"failing"}) {
 		t.Errorf("after the restart came %v, want failing alone", ids[2:])
+	}
+}
+
+// A connection that a client has opened to have it ready holds nothing up.
+func TestCloseDoesNotWaitForUnusedConnections(t *testing.T) {
+	k := startKafka(t)
+	e := run(t, k, startSink(t, nil).url, load(t, function, kafkaSink("dead"), source(`delivery: {retry: 0, `+deadLetter+`}`)))
+	at, err := url.Parse(sinkURL(t, e, "dead"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unused, err := net.Dial("tcp", at.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unused.Close()
+	// The server accepts in order: once another one is answered, this one is known.
+	post(t, http.MethodGet, at.String(), nil, "")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // net/http would wait 5
+	defer cancel()
+	if err := e.Close(ctx); err != nil {
+		t.Error(err)
 	}
 }
 

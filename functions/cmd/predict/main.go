@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"tripcast.dev/events"
@@ -22,7 +23,8 @@ It takes its settings from the environment:
   MAX_AGE          how far models may be behind Redis (1s)
   MAX_STALE        how long the last models are served while Redis is away (10m)
   LISTEN_ADDRESS   host:port to listen on, or else PORT (:8081)
-  K_SINK           URL that predictions are posted to, if any
+  K_SINK           URL that predictions are posted to, if any; on Knative (K_SERVICE is set)
+                   it is not ready without
   K_CE_OVERRIDES   {"extensions":{}} to set on them
   K_CA_CERTS       PEM certificates to trust for K_SINK
   LOG_LEVEL        debug, info, warn or error (info)
@@ -44,5 +46,14 @@ func configure(e *function.Environment) (function.Function, error) {
 		return function.Function{}, err
 	}
 	reader := registry.NewReader(e.Redis, kinds.All(), options)
-	return function.Function{Handler: predict.New(reader, e.Log), Ready: reader.Ready, Topic: events.TopicPredictions}, nil
+	ready := reader.Ready
+	if e.Get("K_SERVICE") != "" && e.Serve.Sink == "" {
+		ready = func(context.Context) error { return errNoSink }
+	}
+	return function.Function{Handler: predict.New(reader, e.Log), Ready: ready, Topic: events.TopicPredictions}, nil
 }
+
+// errNoSink is why predict is not ready on Knative as long as its SinkBinding has
+// not told it a sink: its callers there throw the answer away, so that every
+// prediction would be acknowledged and lost.
+var errNoSink = errors.New("K_SINK is not set: the SinkBinding of this Service has no sink yet, or there is none (kubectl get sinkbinding,kafkasink)")

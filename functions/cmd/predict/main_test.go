@@ -111,6 +111,47 @@ func TestPredict(t *testing.T) {
 	}
 }
 
+// On Knative nobody but the sink takes predictions: without one predict is not
+// ready, and says why.
+func TestNotReadyWithoutSinkOnKnative(t *testing.T) {
+	m := miniredis.RunT(t)
+	client, err := registry.Open("redis://" + m.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	c, err := online.ParseCatalogue([]byte(catalogue), kinds.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := registry.Apply(t.Context(), client, c); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		service, sink string
+		status        int
+		says          string
+	}{
+		{"predict", "", http.StatusServiceUnavailable, "K_SINK is not set"},
+		{"predict", "http://sink.example", http.StatusOK, "ok"},
+		{"", "", http.StatusOK, "ok"},
+	} {
+		url, stop := start(t, map[string]string{
+			"REDIS_URL": "redis://" + m.Addr(), "LISTEN_ADDRESS": "127.0.0.1:0", "K_SERVICE": tt.service, "K_SINK": tt.sink,
+		})
+		resp, err := http.Get(url + "/health/readiness")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != tt.status || !strings.Contains(string(body), tt.says) {
+			t.Errorf("K_SERVICE %q, K_SINK %q: readiness %d %s, error %v", tt.service, tt.sink, resp.StatusCode, body, err)
+		}
+		stop()
+	}
+}
+
 // Redis is away when the function starts: it lives, is not ready, and is
 // once Redis comes.
 func TestStartsWithoutRedis(t *testing.T) {

@@ -153,6 +153,9 @@ func (m Main) environment(getenv func(string) string, stderr io.Writer) (*Enviro
 	return e, nil
 }
 
+// Get is a variable as it is, empty if it is not set.
+func (e *Environment) Get(name string) string { return e.getenv(name) }
+
 // Duration reads a duration above 0, if the variable is set.
 func (e *Environment) Duration(name string, to *time.Duration) error {
 	text := e.getenv(name)
