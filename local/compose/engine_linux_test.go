@@ -30,7 +30,7 @@ func runInside(t *testing.T) {
 		args = append(args, "-test.timeout="+time.Until(deadline).String())
 	}
 	inside := exec.CommandContext(t.Context(), "/proc/self/exe", args...)
-	inside.Env = append(os.Environ(), envInside+"="+t.TempDir())
+	inside.Env = append(os.Environ(), envInside+"="+emptied(t, root+"/.task/docker"))
 	inside.Stdout, inside.Stderr = os.Stdout, os.Stderr
 	inside.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
@@ -39,6 +39,25 @@ func runInside(t *testing.T) {
 	if err := inside.Run(); err != nil {
 		t.Fatalf("in namespaces of its own: %v", err)
 	}
+}
+
+// emptied is a folder that was and will be removed, so that what an interrupted
+// test leaves is gone with the next one: an engine's data is large.
+func emptied(t *testing.T, path string) string {
+	t.Helper()
+	folder, err := filepath.Abs(path)
+	if err == nil {
+		err = errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o700))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Errorf("removing the engine's data: %v", err)
+		}
+	})
+	return folder
 }
 
 // furnish makes new namespaces fit for an engine: a /proc of their processes, a
