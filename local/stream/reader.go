@@ -30,6 +30,7 @@ type reader struct {
 	sources map[string]*source // by topic
 	missing map[string]*source // topics that do not exist yet
 	queues  map[topicPartition]*queue
+	away    bool // Kafka is out of reach, and that has been told
 }
 
 type topicPartition struct {
@@ -168,12 +169,16 @@ func (r *reader) next(ctx context.Context, patience time.Duration) (map[string][
 	cut, err := r.cut(ctx)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, kgo.ErrClientClosed) {
 		// Brokers come back, and what is queued waits for them.
-		r.log.Warn("Kafka is out of reach, trying again", "err", err)
+		if !r.away {
+			r.log.Warn("Kafka is out of reach, trying again", "err", err)
+		}
+		r.away = true
 		return nil, sleep(ctx, patience)
 	}
 	if err != nil {
 		return nil, err
 	}
+	r.away = false
 	return r.take(cut), nil
 }
 
