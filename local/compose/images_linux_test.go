@@ -55,7 +55,7 @@ func goBuild(t *testing.T, image, command string) {
 		cgo = "CGO_ENABLED=1"
 		args = append(args, "-tags=netgo,osusergo", "-ldflags=-s -w -linkmode=external -extldflags=-static")
 	} else {
-		args = append(args, "-ldflags=-s -w")
+		args = append(args, "-tags=lambda.norpc", "-ldflags=-s -w")
 	}
 	build := exec.Command("go", append(args, command)...)
 	build.Dir, build.Env = root, append(os.Environ(), cgo)
