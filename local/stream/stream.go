@@ -50,7 +50,9 @@ type Config struct {
 	Statements []sql.Statement // as sql.Load gives them
 	Log        *slog.Logger    // nil means slog.Default
 	// Tick is the least time from one tick to the next: a longer one makes
-	// larger, cheaper ticks. 0 means 5 ms.
+	// larger, cheaper ticks. 0 means 5 ms. A tick is a transaction: on Apache
+	// Kafka about a millisecond, but 20 for one that begins right after another,
+	// which waits for that one's markers (add.partitions.to.txn.retry.backoff.ms).
 	Tick time.Duration
 }
 
