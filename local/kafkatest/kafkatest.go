@@ -3,7 +3,7 @@
 // ports of this machine. It is what the embedded broker is held against, and the
 // only thing that can say what wrong credentials or a restart really look like.
 //
-// It needs Java 17 and Kafka's jars, which `task kafka` copies from Maven
+// It needs Java 17 and Kafka's jars, which `task test:kafka` copies from Maven
 // Central to .task/kafka/libs. Without them a test is skipped, or fails if
 // TRIPCAST_REQUIRE_KAFKA is set.
 package kafkatest
@@ -111,7 +111,7 @@ func installed(t testing.TB) (java, libs string) {
 	missing := func(what string) {
 		t.Helper()
 		if os.Getenv("TRIPCAST_REQUIRE_KAFKA") != "" {
-			t.Fatalf("%s, and TRIPCAST_REQUIRE_KAFKA asks for it: `task kafka` fetches it", what)
+			t.Fatalf("%s, and TRIPCAST_REQUIRE_KAFKA asks for it: `task test:kafka` fetches it", what)
 		}
 		t.Skipf("NOT TESTED ON A REAL KAFKA: %s; `task test:kafka` fetches it and runs this", what)
 	}
