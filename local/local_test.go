@@ -429,6 +429,7 @@ func TestRefusals(t *testing.T) {
 		{"no such file", []string{"--trips", "nowhere.csv"}, exitUsage, []string{"nowhere.csv"}},
 		{"materialize alone", []string{"--materialize", "postgres://x"}, exitUsage, []string{"--kafka"}},
 		{"snow", []string{"--snow", "soon"}, exitUsage, []string{"soon"}},
+		{"start", []string{"--start", "noon"}, exitUsage, []string{"--start", `"noon"`}},
 		{"kafka port", []string{"--kafka-listen", address}, exitLost, []string{address, "kafka"}},
 		{"redis port", []string{"--redis-listen", address}, exitLost, []string{address, "--redis-listen", "--free-ports"}},
 		{"sql port", []string{"--sql-listen", address}, exitLost, []string{address, "--sql-listen"}},

@@ -94,6 +94,7 @@ func parse(in invocation) (options, error) {
 	flags.Float64Var(&o.speed, "speed", 10, "times real time; 0 is as fast as the pipeline takes it")
 	flags.Uint64Var(&o.synthetic.Seed, "seed", 1, "which synthetic trips")
 	flags.Float64Var(&o.synthetic.TripsPerHour, "rate", simulate.DefaultTripsPerHour, "synthetic trips per hour of the city, on average")
+	start := flags.String("start", "", "the city's clock at the first synthetic trip, as 2016-01-04T08:00 (the default)")
 	snow := flags.String("snow", "", "`days` on which a blizzard begins, as 2016-01-23 or +2 after the start, comma-separated")
 	brokers := flags.String("kafka", "", "`host:port` of real Kafka or Redpanda brokers, comma-separated (else embedded); the KAFKA_ variables say how to connect")
 	flags.StringVar(&o.redis, "redis", "", "`URL` of a real Redis, as redis://localhost:6379 (else embedded)")
@@ -129,13 +130,13 @@ func parse(in invocation) (options, error) {
 	if *free {
 		o.listen.free(flags)
 	}
-	if err := o.check(*snow); err != nil {
+	if err := o.check(*start, *snow); err != nil {
 		return o, usageError{err}
 	}
 	return o, nil
 }
 
-func (o *options) check(snow string) error {
+func (o *options) check(start, snow string) error {
 	if o.speed < 0 {
 		return fmt.Errorf("--speed %g is negative", o.speed)
 	}
@@ -168,6 +169,9 @@ func (o *options) check(snow string) error {
 		}
 	}
 	var err error
+	if o.synthetic.Start, err = simulate.ParseStart(start); err != nil {
+		return fmt.Errorf("--start: %w", err)
+	}
 	if o.synthetic.SnowDays, err = simulate.ParseSnowDays(snow, o.synthetic.Start); err != nil {
 		return fmt.Errorf("--snow: %w", err)
 	}

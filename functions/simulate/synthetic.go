@@ -244,6 +244,19 @@ func (t *traffic) at(now time.Time) float64 {
 	return t.now*(1-w) + t.end*w
 }
 
+// ParseStart reads the city's clock as a command line says it, such as
+// 2016-01-04T08:00. Nothing is the zero time, which is the default start.
+func ParseStart(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse("2006-01-02T15:04", text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is not like 2016-01-04T08:00", text)
+	}
+	return t, nil
+}
+
 // ParseSnowDays reads the days on which it begins to snow, separated by commas:
 // dates as 2016-01-23, or so many days after the day of start, as +2. No text is
 // no snow. A zero start is that of SyntheticConfig.

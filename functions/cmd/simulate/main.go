@@ -102,14 +102,10 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if *start != "" {
-		t, err := time.Parse("2006-01-02T15:04", *start)
-		if err != nil {
-			return o, fmt.Errorf("--start %q is not like 2016-01-04T08:00", *start)
-		}
-		o.synthetic.Start = t
-	}
 	var err error
+	if o.synthetic.Start, err = simulate.ParseStart(*start); err != nil {
+		return o, fmt.Errorf("--start: %w", err)
+	}
 	if o.synthetic.SnowDays, err = simulate.ParseSnowDays(*snow, o.synthetic.Start); err != nil {
 		return o, err
 	}
