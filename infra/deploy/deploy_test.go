@@ -265,6 +265,7 @@ func TestPrunable(t *testing.T) {
 		made("Job", "setup-old", byUs),
 		made("ConfigMap", "models-old", byUs),
 		made("ConfigMap", "labelled-by-hand", labelled),
+		made("ConfigMap", "applied-by-others", labelled, byOthers),
 		made("Secret", "kafka"),
 		made("Revision", "predict-00001", byUs, owned), // Knative copies the Service's labels
 		made("Job", "going", byUs, dying),

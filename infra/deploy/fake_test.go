@@ -168,6 +168,11 @@ func byUs(o object) {
 	o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: manager, Operation: metav1.ManagedFieldsOperationApply}})
 }
 
+// byOthers is what somebody else has applied, as another tool would.
+func byOthers(o object) {
+	o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "argocd-controller", Operation: metav1.ManagedFieldsOperationApply}})
+}
+
 func owned(o object) {
 	o.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "serving.knative.dev/v1", Kind: "Configuration", Name: "predict"}})
 }
