@@ -20,23 +20,17 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"tripcast.dev/functions/registry"
 )
 
 func main() {
-	redis.SetLogger(silence{})
+	registry.Silence()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second ctrl-C ends what does not end by itself, but not the same one sent
 	// twice, as wrappers such as timeout(1) do.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(run(ctx, invocation{os.Args[1:], os.Getenv, os.Stdout, os.Stderr}))
 }
-
-// silence drops what the Redis client says on its own: whoever gets the error of
-// a command tells it.
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}
 
 // Exit codes.
 const (

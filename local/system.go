@@ -285,10 +285,7 @@ func (s *system) applySQL(ctx context.Context, statements []sql.Statement) error
 	defer conn.Close(context.WithoutCancel(ctx))
 	s.sqlAt = fmt.Sprintf("%s:%d", conn.Config().Host, conn.Config().Port)
 	if k := s.kafka; k.Protocol != kafka.Plaintext {
-		connection := sql.Connection{
-			Brokers: k.Brokers, Protocol: k.Protocol, Mechanism: k.Mechanism, Username: k.Username, Password: k.Password,
-			CACert: k.CACert, ClientCert: k.ClientCert, ClientKey: k.ClientKey,
-		}
+		connection := sql.Connection(k)
 		if s.materializeKafka != "" {
 			connection.Brokers = strings.Split(s.materializeKafka, ",")
 		}

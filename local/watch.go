@@ -37,7 +37,7 @@ func watch(ctx context.Context, in invocation) error {
 	w := watcher{screen: newScreen(in.stderr)}
 	flags := in.flags("watch", watchUsage)
 	brokers := flags.String("kafka", "", kafkaFlag)
-	flags.StringVar(&w.redis, "redis", "redis://localhost:6379", "`URL` of the Redis that the models are in")
+	flags.StringVar(&w.redis, "redis", registry.DefaultURL, "`URL` of the Redis that the models are in")
 	flags.Int64Var(&w.expect, "expect", 0, "how many `trips`")
 	flags.DurationVar(&w.patience, "patience", time.Minute, "give up when nothing has moved for so long")
 	flags.StringVar(&w.report, "report", "", "write a JSON report to this `file` at the end; - is standard output")

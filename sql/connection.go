@@ -8,7 +8,8 @@ import (
 
 // Connection is a Kafka with TLS or users, which the program's own connection
 // has not: it knows one plaintext broker. Applied before the program it takes
-// the name first, and the program's IF NOT EXISTS leaves it.
+// the name first, and the program's IF NOT EXISTS leaves it. Its fields are those
+// of functions/kafka's Connection, which converts to it.
 type Connection struct {
 	Brokers   []string // host:port, as Materialize sees them
 	Protocol  string   // SSL, SASL_PLAINTEXT or SASL_SSL

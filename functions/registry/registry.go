@@ -95,6 +95,17 @@ func headKey(model string) string { return "tripcast:{" + model + "}:head" }
 // idsKey returns the key of the set of ids named a or b.
 func idsKey(model, set string) string { return "tripcast:{" + model + "}:ids:" + set }
 
+// DefaultURL is where the Redis is that nobody has named.
+const DefaultURL = "redis://localhost:6379"
+
+// Silence drops what the Redis client logs on its own, in the whole process: it
+// is for a main, where whoever gets the error of a command tells it.
+func Silence() { redis.SetLogger(silence{}) }
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
 // Open returns a client of the Redis at a URL such as redis://user:pass@host:6379/0.
 // It does not connect yet. Deadlines of contexts hold for its commands, and it
 // leaves retries, but for one, to those who know what to do meanwhile.

@@ -45,7 +45,7 @@ const (
 )
 
 func main() {
-	redis.SetLogger(silence{})
+	registry.Silence()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
@@ -78,7 +78,7 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 		return err
 	}
 	if *url == "" {
-		*url = "redis://localhost:6379"
+		*url = registry.DefaultURL
 	}
 	name, args := flags.Arg(0), flags.Args()
 	if len(args) > 0 {
@@ -173,9 +173,3 @@ func parse(flags *flag.FlagSet, args []string) error {
 	}
 	return err
 }
-
-// silence drops what the Redis client says on its own: the error of the
-// command says it.
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}

@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"tripcast.dev/functions/registry"
 )
 
 const usage = `usage: setup [flags] [topics] [models] [sql]
@@ -58,7 +58,7 @@ const (
 )
 
 func main() {
-	redis.SetLogger(silence{})
+	registry.Silence()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
@@ -163,9 +163,3 @@ func await(ctx context.Context, s step, wait time.Duration, out io.Writer) error
 		rest = min(2*rest, longRest)
 	}
 }
-
-// silence drops what the Redis client says on its own: the error of the
-// command says it.
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}

@@ -14,18 +14,18 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
 	"tripcast.dev/functions/kafka"
+	"tripcast.dev/functions/registry"
 	"tripcast.dev/sql"
 )
 
 func TestMain(m *testing.M) {
-	redis.SetLogger(silence{})
+	registry.Silence()
 	os.Exit(m.Run())
 }
 

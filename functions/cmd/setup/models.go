@@ -18,15 +18,12 @@ import (
 	"tripcast.dev/infra"
 )
 
-const (
-	envRedis     = "REDIS_URL"
-	defaultRedis = "redis://localhost:6379"
-)
+const envRedis = "REDIS_URL"
 
 func prepareModels(o options, getenv func(string) string, out io.Writer) (step, error) {
 	address := getenv(envRedis)
 	if address == "" {
-		address = defaultRedis
+		address = registry.DefaultURL
 	}
 	parsed, err := redis.ParseURL(address)
 	if err != nil {

@@ -97,11 +97,9 @@ func (m materialize) apply(ctx context.Context) error {
 // connection is the one that takes the place of the program's, which has
 // neither TLS nor users.
 func (m materialize) connection() sql.Connection {
-	return sql.Connection{
-		Brokers: m.brokers, Protocol: m.kafka.Protocol, Mechanism: m.kafka.Mechanism,
-		Username: m.kafka.Username, Password: m.kafka.Password,
-		CACert: m.kafka.CACert, ClientCert: m.kafka.ClientCert, ClientKey: m.kafka.ClientKey,
-	}
+	connection := sql.Connection(m.kafka)
+	connection.Brokers = m.brokers
+	return connection
 }
 
 // explain makes one line of why there is no connection to Materialize. Codes are

@@ -20,8 +20,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"tripcast.dev/functions/cmd/internal/process"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
@@ -35,7 +33,7 @@ const (
 )
 
 func main() {
-	redis.SetLogger(silence{})
+	registry.Silence()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
@@ -117,9 +115,3 @@ func measure(ctx context.Context, o options, stdout io.Writer) error {
 	showResults(stdout, o, results)
 	return nil
 }
-
-// silence drops what the Redis client says on its own: the error of the
-// command says it.
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}

@@ -65,7 +65,7 @@ type Environment struct {
 // to finish, one that comes a second later or more ends it at once: wrappers such
 // as timeout(1) send the first twice.
 func (m Main) Exec() {
-	redis.SetLogger(silence{})
+	registry.Silence()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(m.Run(ctx, os.Args[1:], os.Getenv, os.Stderr))
@@ -145,7 +145,7 @@ func (m Main) environment(getenv func(string) string, stderr io.Writer) (*Enviro
 	}
 	url := getenv("REDIS_URL")
 	if url == "" {
-		url = "redis://localhost:6379"
+		url = registry.DefaultURL
 	}
 	if e.Redis, err = registry.Open(url); err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
@@ -183,9 +183,3 @@ func (e *Environment) Count(name string, to *int) error {
 	*to = n
 	return nil
 }
-
-// silence drops what the Redis client says on its own: whoever gets the error
-// of a command logs it.
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}
