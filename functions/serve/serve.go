@@ -3,7 +3,8 @@
 // tells the source whether to forget the event, to retry it or to give it up.
 //
 // A Handler knows no transport. Server is the one of Knative: CloudEvents over
-// HTTP, as a KafkaSource posts them and K_SINK takes them.
+// HTTP, as a KafkaSource posts them and K_SINK takes them. Package lambda, below
+// this one, has the one of AWS Lambda.
 package serve
 
 import (

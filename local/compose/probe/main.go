@@ -6,10 +6,9 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -30,8 +29,7 @@ func main() {
 	}
 }
 
-// ask speaks just enough HTTP for one question: net/http is four times the size
-// of the rest, in every image, for nothing.
+// ask returns why the answer is not 200, with what the server says of it.
 func ask(target string) error {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -40,23 +38,15 @@ func ask(target string) error {
 	if u.Scheme != "http" || u.Port() == "" {
 		return fmt.Errorf("%q is not like http://HOST:PORT/PATH", target)
 	}
-	conn, err := net.DialTimeout("tcp", u.Host, patience)
+	client := http.Client{Timeout: patience}
+	response, err := client.Get(target)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusOK {
+		return nil
 	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", u.RequestURI(), u.Host); err != nil {
-		return err
-	}
-	status, err := bufio.NewReader(io.LimitReader(conn, 1024)).ReadString('\n')
-	if err != nil {
-		return fmt.Errorf("%s: %w", target, err)
-	}
-	if _, code, ok := strings.Cut(strings.TrimSpace(status), " "); !ok || !strings.HasPrefix(status, "HTTP/1.") || !strings.HasPrefix(code, "200") {
-		return fmt.Errorf("%s answers %q", target, strings.TrimSpace(status))
-	}
-	return nil
+	why, _ := io.ReadAll(io.LimitReader(response.Body, 1024)) // as far as it says
+	return fmt.Errorf("%s answers %s: %s", target, response.Status, strings.TrimSpace(string(why)))
 }

@@ -10,7 +10,7 @@ import (
 func TestAsk(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.RequestURI != "/health/readiness?verbose" {
-			w.WriteHeader(http.StatusServiceUnavailable)
+			http.Error(w, "no models", http.StatusServiceUnavailable)
 		}
 	}))
 	defer server.Close()
@@ -18,7 +18,7 @@ func TestAsk(t *testing.T) {
 	gone.Close()
 	for _, c := range []struct{ target, want string }{
 		{server.URL + "/health/readiness?verbose", ""},
-		{server.URL, "503 Service Unavailable"},
+		{server.URL, "503 Service Unavailable: no models"},
 		{gone.URL, "connection refused"},
 		{"http://localhost/health", "is not like http://HOST:PORT/PATH"},
 		{"tcp://localhost:8080", "is not like http://HOST:PORT/PATH"},
