@@ -25,8 +25,6 @@ func buildContexts(t *testing.T) {
 		goBuild(t, function, "./functions/cmd/"+function)
 		dockerfile(t, function, "65532:65532", `ENTRYPOINT ["/`+function+`"]`)
 	}
-	goBuild(t, "predict", "./local/compose/probe")
-	goBuild(t, "learn", "./local/compose/probe")
 	goBuild(t, "local", "./local")
 	dockerfile(t, "local", "65532:65532", `ENTRYPOINT ["/local"]`)
 	copyRedis(t)

@@ -15,6 +15,8 @@ import (
 const usage = `learn takes labels over HTTP CloudEvents until SIGINT or SIGTERM, or where
 AWS_LAMBDA_RUNTIME_API is set, as it is on Lambda, in batches from a Kafka event source.
 
+learn -ready asks the one that runs with this environment: exit code 0 if it is ready.
+
 It takes its settings from the environment:
   REDIS_URL        where the models are (redis://localhost:6379)
   MAX_WAIT         how long a label waits for its commit before it is given back (5s)

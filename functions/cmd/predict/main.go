@@ -18,6 +18,8 @@ import (
 const usage = `predict serves predictions over HTTP CloudEvents until SIGINT or SIGTERM, or where
 AWS_LAMBDA_RUNTIME_API is set, as it is on Lambda, to batches from a Kafka event source.
 
+predict -ready asks the one that runs with this environment: exit code 0 if it is ready.
+
 It takes its settings from the environment:
   REDIS_URL        where the models are (redis://localhost:6379)
   MAX_AGE          how far models may be behind Redis (1s)

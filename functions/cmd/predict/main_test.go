@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -111,6 +112,27 @@ func TestPredict(t *testing.T) {
 	}
 }
 
+// askReady is what a health check runs beside a function at this address.
+func askReady(t *testing.T, address string) (code int, said string) {
+	t.Helper()
+	var stderr bytes.Buffer
+	code = command().Run(t.Context(), []string{"-ready"}, func(name string) string {
+		return map[string]string{"LISTEN_ADDRESS": address}[name]
+	}, &stderr)
+	return code, stderr.String()
+}
+
+func TestNobodyIsReady(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if code, said := askReady(t, l.Addr().String()); code != function.ExitFail || !strings.Contains(said, "predict is not ready: ") || !strings.Contains(said, "connection refused") {
+		t.Errorf("-ready ends with %d and says %q where nobody listens", code, said)
+	}
+}
+
 // On Knative nobody but the sink takes predictions: without one predict is not
 // ready, and says why.
 func TestNotReadyWithoutSinkOnKnative(t *testing.T) {
@@ -147,6 +169,10 @@ func TestNotReadyWithoutSinkOnKnative(t *testing.T) {
 		resp.Body.Close()
 		if err != nil || resp.StatusCode != tt.status || !strings.Contains(string(body), tt.says) {
 			t.Errorf("K_SERVICE %q, K_SINK %q: readiness %d %s, error %v", tt.service, tt.sink, resp.StatusCode, body, err)
+		}
+		code, said := askReady(t, strings.TrimPrefix(url, "http://"))
+		if ready := tt.status == http.StatusOK; ready != (code == function.ExitOK) || !ready && !strings.Contains(said, tt.says) {
+			t.Errorf("K_SERVICE %q, K_SINK %q: -ready ends with %d and says %q", tt.service, tt.sink, code, said)
 		}
 		stop()
 	}

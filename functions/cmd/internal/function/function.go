@@ -77,6 +77,7 @@ func (m Main) Run(ctx context.Context, args []string, getenv func(string) string
 	flags := flag.NewFlagSet(m.Name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprint(stderr, m.Usage) }
+	ready := flags.Bool("ready", false, "")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return ExitOK
 	} else if err != nil {
@@ -89,6 +90,13 @@ func (m Main) Run(ctx context.Context, args []string, getenv func(string) string
 	}
 	if flags.NArg() > 0 {
 		return misused(fmt.Errorf("unexpected argument %q", flags.Arg(0)))
+	}
+	if *ready {
+		if err := m.askReady(ctx, getenv); err != nil {
+			fmt.Fprintf(stderr, "%s is not ready: %v\n", m.Name, err)
+			return ExitFail
+		}
+		return ExitOK
 	}
 	env, err := m.environment(getenv, stderr)
 	if err != nil {
