@@ -25,12 +25,13 @@ func TestMistakes(t *testing.T) {
 	}
 	good := string(stream)
 	const (
-		predict  = "try-out: document 13 (Service tripcast/predict): "
-		learn    = "try-out: document 14 (Service tripcast/learn): "
-		features = "try-out: document 15 (KafkaSource tripcast/features): "
-		sink     = "try-out: document 10 (KafkaSink tripcast/predictions): "
-		setup    = "try-out: document 9 (Job tripcast/setup): "
-		binding  = "try-out: document 12 (SinkBinding tripcast/predict): "
+		predict  = "try-out: document 14 (Service tripcast/predict): "
+		learn    = "try-out: document 15 (Service tripcast/learn): "
+		monitor  = "try-out: document 16 (Service tripcast/monitor): "
+		features = "try-out: document 17 (KafkaSource tripcast/features): "
+		sink     = "try-out: document 11 (KafkaSink tripcast/predictions): "
+		setup    = "try-out: document 10 (Job tripcast/setup): "
+		binding  = "try-out: document 13 (SinkBinding tripcast/predict): "
 	)
 	for _, c := range []struct {
 		name, old, with string
@@ -50,7 +51,7 @@ func TestMistakes(t *testing.T) {
 		},
 		{
 			"unknown kind", "kind: KafkaSink\nmetadata", "kind: KafkaSnk\nmetadata",
-			`try-out: document 10 (KafkaSnk tripcast/predictions): apiVersion: "eventing.knative.dev/v1alpha1" "KafkaSnk" is no kind that is deployed here`,
+			`try-out: document 11 (KafkaSnk tripcast/predictions): apiVersion: "eventing.knative.dev/v1alpha1" "KafkaSnk" is no kind that is deployed here`,
 		},
 		{
 			"ordering", "ordering: unordered", "ordering: parallel",
@@ -114,11 +115,19 @@ func TestMistakes(t *testing.T) {
 		},
 		{
 			"a Secret that nobody brings", "key: url\n              name: materialize", "key: url\n              name: materialise",
-			setup + "spec.template.spec.containers[0].env[9].valueFrom.secretKeyRef: points to Secret materialise, which no manifest defines, and which is none of kafka, materialize, redis that are yours to make",
+			setup + "spec.template.spec.containers[0].env[9].valueFrom.secretKeyRef: points to Secret materialise, which no manifest defines, and which is none of kafka, materialize, monitor, redis that are yours to make",
 		},
 		{
 			"a key that the Secret does not have", "key: url\n              name: redis", "key: uri\n              name: redis",
 			setup + "spec.template.spec.containers[0].env[8].valueFrom.secretKeyRef: Secret redis has no key uri, only url",
+		},
+		{
+			"a key of a Secret that nobody has to make", "key: token\n", "key: tokens\n",
+			monitor + "spec.template.spec.containers[0].env[0].valueFrom.secretKeyRef: Secret monitor has no key tokens, only token",
+		},
+		{
+			"a stream for longer than Knative lets one be", "timeoutSeconds: 600", "timeoutSeconds: 3600",
+			monitor + "spec.template.spec.timeoutSeconds: expected 0 <= 3600 <= 600",
 		},
 		{
 			"another broker", "name: KAFKA_BROKERS\n          value: redpanda.tripcast.svc:9092", "name: KAFKA_BROKERS\n          value: redpanda:9092",
@@ -138,22 +147,22 @@ func TestMistakes(t *testing.T) {
 		},
 		{
 			"a selector that selects nothing", "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n", "  selector:\n    matchLabels:\n      app.kubernetes.io/name: other\n",
-			"try-out: document 25 (StatefulSet tripcast/redis): spec.selector: does not match the labels of the template",
+			"try-out: document 27 (StatefulSet tripcast/redis): spec.selector: does not match the labels of the template",
 		},
 		{
 			"a volume that is not there", "volumeMounts:\n        - mountPath: /data\n          name: data", "volumeMounts:\n        - mountPath: /data\n          name: date",
-			`try-out: document 25 (StatefulSet tripcast/redis): spec.template.spec.containers[0].volumeMounts: /data: the pod has no volume "date"`,
+			`try-out: document 27 (StatefulSet tripcast/redis): spec.template.spec.containers[0].volumeMounts: /data: the pod has no volume "date"`,
 		},
 		{
 			"a probe of no port", "tcpSocket:\n            port: redis", "tcpSocket:\n            port: rediss",
-			`try-out: document 25 (StatefulSet tripcast/redis): spec.template.spec.containers[0].livenessProbe: the container has no port "rediss"`,
+			`try-out: document 27 (StatefulSet tripcast/redis): spec.template.spec.containers[0].livenessProbe: the container has no port "rediss"`,
 		},
 		{
 			"the same twice", "kind: KafkaSink\nmetadata:\n  labels:\n    app.kubernetes.io/component: eventing\n    app.kubernetes.io/name: dead-letters\n    app.kubernetes.io/part-of: tripcast\n  name: dead-letters",
 			"kind: KafkaSink\nmetadata:\n  labels:\n    app.kubernetes.io/component: eventing\n    app.kubernetes.io/name: dead-letters\n    app.kubernetes.io/part-of: tripcast\n  name: predictions",
-			"try-out: document 11 (KafkaSink tripcast/predictions): metadata.name: already defined in try-out, document 10\n" +
+			"try-out: document 12 (KafkaSink tripcast/predictions): metadata.name: already defined in try-out, document 11\n" +
 				features + "spec.delivery.deadLetterSink.ref: points to eventing.knative.dev/v1alpha1 KafkaSink tripcast/dead-letters, which no manifest defines\n" +
-				"try-out: document 16 (KafkaSource tripcast/labels): spec.delivery.deadLetterSink.ref: points to eventing.knative.dev/v1alpha1 KafkaSink tripcast/dead-letters, which no manifest defines",
+				"try-out: document 18 (KafkaSource tripcast/labels): spec.delivery.deadLetterSink.ref: points to eventing.knative.dev/v1alpha1 KafkaSink tripcast/dead-letters, which no manifest defines",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,10 +18,12 @@ import (
 )
 
 // brought are the keys of the Secrets that a deployment may take for given: they
-// are made by whoever owns the servers. Those of kafka are Knative's own.
+// are made by whoever owns the servers, or in the case of monitor by who wants to
+// do more than look. Those of kafka are Knative's own.
 var brought = map[string][]string{
 	"redis":       {"url"},
 	"materialize": {"url"},
+	"monitor":     {"token"},
 	"kafka":       {"protocol", "sasl.mechanism", "user", "password", "ca.crt", "user.crt", "user.key"},
 }
 
@@ -162,7 +164,7 @@ func (c *checker) environment(o Object, each container) {
 	}
 }
 
-// brokers holds what a Job is told to what KafkaSources and KafkaSinks are.
+// brokers holds what a container is told to what KafkaSources and KafkaSinks are.
 func (c *checker) brokers(o Object, field, value string) {
 	given := strings.Split(value, ",")
 	for _, other := range c.objects {

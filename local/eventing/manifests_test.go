@@ -39,7 +39,7 @@ func TestInfraLoads(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"binding of predict to predictions",
-		"service learn", "service predict",
+		"service learn", "service monitor", "service predict",
 		"sink dead-letters to dead_letters", "sink predictions to predictions",
 		"source features of features earliest to predict", "source labels of labels earliest to learn",
 	}
