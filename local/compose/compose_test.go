@@ -124,7 +124,7 @@ func TestContainersAreConfined(t *testing.T) {
 }
 
 func TestPortsAreThoseOfTheLaptop(t *testing.T) {
-	want := []string{"6379", "6875", "8081", "8082", "8083", "9092"}
+	want := []string{"6379", "6875", "8081", "8082", "8083", "8501", "9092"}
 	for name, files := range variants {
 		var got []string
 		for _, s := range load(t, files).Services {
@@ -188,6 +188,26 @@ func TestVariables(t *testing.T) {
 	} {
 		if got := load(t, variants["compose.yaml"], c.env...).Services["simulate"].Command; !slices.Equal(got, c.want) {
 			t.Errorf("with %v it is simulate %v, want %v", c.env, got, c.want)
+		}
+	}
+}
+
+// TestToken: who may act is said by whoever starts it, and known to the dashboard
+// alone; where nothing is said, nobody may.
+func TestToken(t *testing.T) {
+	const token = "correct-horse-battery"
+	for name, files := range variants {
+		for _, s := range load(t, files, "MONITOR_TOKEN="+token).Services {
+			want := ""
+			if s.Name == "monitor" {
+				want = token
+			}
+			if got := environment(s, "MONITOR_TOKEN"); got != want {
+				t.Errorf("%s: %s is given the token %q, want %q", name, s.Name, got, want)
+			}
+		}
+		if got := environment(load(t, files).Services["monitor"], "MONITOR_TOKEN"); got != "" {
+			t.Errorf("%s: there is a token that nobody has given: %q", name, got)
 		}
 	}
 }
