@@ -43,15 +43,21 @@ func (h *hub) edition() *edition { return h.current.Load() }
 // Visitor is one who is told what is new. It is for one goroutine, holds nothing
 // that has to be closed, and may be as slow as it likes: it then gets the newest.
 type Visitor struct {
-	hub *hub
+	hub   *hub
+	visit context.Context
 }
 
-// Subscribe returns a visitor that has seen nothing yet.
-func (f *Feed) Subscribe() *Visitor { return &Visitor{hub: f.hub} }
+// Subscribe returns a visitor that has seen nothing yet. When ctx ends, so does
+// every Next.
+func (f *Feed) Subscribe(ctx context.Context) *Visitor { return &Visitor{hub: f.hub, visit: ctx} }
 
 // Next returns what is new since the last call, and waits until something is. The
-// first time that is everything, as it is now. The error is that of ctx.
+// first time that is everything, as it is now. The error is that of a context.
 func (v *Visitor) Next(ctx context.Context) ([]Message, error) {
-	<-ctx.Done()
-	return nil, ctx.Err()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-v.visit.Done():
+		return nil, v.visit.Err()
+	}
 }
