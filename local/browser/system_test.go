@@ -1,0 +1,94 @@
+package browser
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"tripcast.dev/functions/simulate"
+)
+
+const (
+	mainJob = "tripcast.dev/local"
+	monitor = "tripcast.dev/functions/cmd/monitor"
+)
+
+// token is what lets a person act on the page of the system's monitor.
+const token = "known-to-the-browser-test-alone"
+
+// system is the main job as it runs for everybody, with two monitors of the kind
+// that is deployed: one whose servers can be taken away, where people may act,
+// and one that nobody has given a token.
+type system struct {
+	kafka, redis, sql string
+	database, models  *proxy // of Materialize's stand-in and of Redis
+	page              string // URL of the one that has a token
+	readOnly          string // and of the one that has none
+}
+
+func startSystem(t *testing.T, arguments ...string) *system {
+	t.Helper()
+	folder := t.TempDir()
+	job := spawn(t, build(t, folder, mainJob), nil, append([]string{"--free-ports", "--monitor-listen", "off"}, arguments...)...)
+	s := &system{kafka: job.says(t, "Kafka "), redis: job.says(t, "Redis redis://"), sql: job.says(t, "SQL ")}
+	s.database, s.models = startProxy(t, s.sql), startProxy(t, s.redis)
+
+	binary := build(t, folder, monitor)
+	s.page = startMonitor(t, binary, s.kafka, s.models.address, s.database.address, "MONITOR_TOKEN="+token)
+	s.readOnly = startMonitor(t, binary, s.kafka, s.redis, s.sql)
+	return s
+}
+
+func startMonitor(t *testing.T, binary, kafka, redis, sql string, env ...string) (url string) {
+	t.Helper()
+	address := freeAddress(t)
+	p := spawn(t, binary, append(env,
+		"LISTEN_ADDRESS="+address, "KAFKA_BROKERS="+kafka, "REDIS_URL=redis://"+redis,
+		"MATERIALIZE_URL=postgres://materialize@"+sql+"/materialize?sslmode=disable"))
+	url = "http://" + address
+	p.serves(t, url+"/health/readiness")
+	return url
+}
+
+// freeAddress is an address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// publisher plays trips of the test's own, as the main job plays its.
+type publisher struct{ *simulate.Producer }
+
+func (s *system) publisher(t *testing.T) publisher {
+	t.Helper()
+	producer, err := simulate.NewProducer(t.Context(), simulate.ProducerConfig{Brokers: []string{s.kafka}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(producer.Close)
+	return publisher{producer}
+}
+
+// start publishes a trip's pick-up. It returns when it began to.
+func (p publisher) start(t *testing.T, trip simulate.Trip) (at time.Time) {
+	t.Helper()
+	at = time.Now()
+	if err := errors.Join(p.PickUp(t.Context(), trip), p.Flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// end publishes its drop-off.
+func (p publisher) end(t *testing.T, trip simulate.Trip) {
+	t.Helper()
+	if err := errors.Join(p.DropOff(t.Context(), trip), p.Flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+}
