@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
+	"tripcast.dev/functions/monitor/live"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
 )
@@ -82,6 +84,7 @@ func use(t *testing.T, s *stack, crash bool) {
 
 	killLearn(t, s, crash)
 	settled(t, s, trips)
+	shown(t, trips)
 	if simulate := s.inspect("simulate"); simulate.State.Status != "exited" || simulate.State.ExitCode != 0 {
 		t.Errorf("simulate is %+v", simulate.State)
 	}
@@ -107,6 +110,7 @@ func use(t *testing.T, s *stack, crash bool) {
 	// The next day: trips of hours that are past would change what was known of them.
 	s.compose("run", "--rm", "--no-deps", "-T", "simulate", "--speed=0", "--limit=500", "--seed=2", "--start=2016-01-05T08:00")
 	settled(t, s, trips+500)
+	shown(t, trips+500)
 
 	s.compose("down", "--volumes")
 	if left := s.left(); len(left) != 0 {
@@ -181,6 +185,52 @@ func settled(t *testing.T, s *stack, want int64) {
 	t.Logf("report: %s", text)
 }
 
+// shown waits until the dashboard counts what watch has counted.
+func shown(t *testing.T, want int64) {
+	t.Helper()
+	var now live.Now
+	await(t, "dashboard that shows all of it", time.Minute, func() bool {
+		response, err := http.Get("http://127.0.0.1:8501/api/state")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		now = live.Now{}
+		if err := json.NewDecoder(response.Body).Decode(&now); err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("/api/state answers %s, %v", response.Status, err)
+		}
+		return now.Summary.Trips.Labels >= want && labelled(now) >= want
+	})
+	if got, all := now.Summary.Trips, (live.Counts{PickUps: want, Predictions: want, Completed: want, Labels: want}); got != all {
+		t.Errorf("the dashboard counts %+v, want %+v", got, all)
+	}
+	for name, source := range map[string]live.Source{"database": now.Summary.Database, "redis": now.Summary.Redis, "kafka": now.Summary.Kafka} {
+		if source.State != live.Live {
+			t.Errorf("the dashboard says of %s: %+v", name, source)
+		}
+	}
+	for _, m := range now.Models.Models {
+		if m.Labels != uint64(want) || m.Trips != want || m.MAE <= 0 {
+			t.Errorf("the dashboard says of a model: %+v", m)
+		}
+	}
+	if now.Summary.DeadLetters != 0 {
+		t.Errorf("the dashboard counts %d dead letters", now.Summary.DeadLetters)
+	}
+}
+
+// labelled is how many labels the model has learned that has learned the fewest.
+func labelled(now live.Now) int64 {
+	fewest := uint64(math.MaxInt64)
+	for _, m := range now.Models.Models {
+		fewest = min(fewest, m.Labels, uint64(m.Trips))
+	}
+	if len(now.Models.Models) == 0 {
+		return 0
+	}
+	return int64(fewest)
+}
+
 // learned is how many labels each model has learned, as the host is told on the
 // port of Redis.
 func learned(t *testing.T) map[string]int64 {
@@ -252,6 +302,7 @@ func fromHost(t *testing.T) {
 		"http://127.0.0.1:8081/health/readiness": http.StatusOK,
 		"http://127.0.0.1:8082/health/readiness": http.StatusOK,
 		"http://127.0.0.1:8083/tripcast/nowhere": http.StatusNotFound,
+		"http://127.0.0.1:8501/":                 http.StatusOK,
 	} {
 		response, err := http.Get(url)
 		if err != nil {
