@@ -11,7 +11,7 @@ import (
 
 // ErrUnavailable is Kafka away, or not for us: errors.Is finds it in what looks
 // return, whose text is one line on why.
-var ErrUnavailable = errors.New("Kafka is not available")
+var ErrUnavailable = errors.New("events cannot be read from Kafka")
 
 // unavailable is why a look came to nothing. One that nobody waits for any more
 // came to nothing for no fault of Kafka's.
