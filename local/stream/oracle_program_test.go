@@ -189,6 +189,8 @@ func TestProgramStrategies(t *testing.T) {
 		"hour_speed_day": summed, "hour_speed_past": summed, "hour_speed_5m": summed, "hour_speed_today": summed,
 		"starting": keyed, "features": keyed, "predictions_typed": keyed, "predictions": keyed, "labels": keyed,
 		"outcomes": keyed, "model_error_sums": summed, "model_errors": keyed,
+		"model_errors_5m": summed, "model_errors_by_hour": summed, "model_errors_by_distance": summed,
+		"model_errors_1h": summed, "model_maes_1h": keyed, "best_models": keyed, "trip_starts": keyed, "trip_ends": keyed,
 		"prediction_lags": keyed, "prediction_lag_histogram": summed, "prediction_lag": asked,
 		"pick_up_count": summed, "drop_off_count": summed, "prediction_count": summed, "completed_count": summed, "label_count": summed,
 		"trip_counts": asked,
