@@ -1,7 +1,7 @@
-// Package function is what the mains of predict and learn have in common: they
-// are told everything by their environment, keep their models in Redis, and
-// serve until a signal. It is the environment, too, that says whether Knative
-// posts them events or Lambda gives them batches of Kafka records.
+// Package function is what the mains of predict, learn and monitor have in
+// common: they are told everything by their environment, have their models in
+// Redis, and serve until a signal. It is the environment, too, that says whether
+// Knative posts them events or Lambda gives them batches of Kafka records.
 package function
 
 import (
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"strconv"
@@ -45,6 +46,9 @@ type Function struct {
 	Handler serve.Handler
 	// Ready reports whether it can handle events now.
 	Ready func(context.Context) error
+	// Serve is for what takes no events: it serves on the listener until ctx is
+	// done, readiness included, in place of all the rest here.
+	Serve func(ctx context.Context, l net.Listener) error
 	// Topic takes the events that the handler returns where Lambda runs it, for
 	// want of a K_SINK. Empty for none.
 	Topic string
@@ -108,7 +112,10 @@ func (m Main) Run(ctx context.Context, args []string, getenv func(string) string
 		return misused(err)
 	}
 	serve := m.serve
-	if getenv(lambda.EnvRuntimeAPI) != "" {
+	switch {
+	case f.Serve != nil:
+		serve = listen
+	case getenv(lambda.EnvRuntimeAPI) != "":
 		serve = m.serveLambda
 	}
 	if err := errors.Join(serve(ctx, env, f), f.close(ctx)); err != nil {
@@ -122,6 +129,16 @@ func (m Main) Run(ctx context.Context, args []string, getenv func(string) string
 func (m Main) serve(ctx context.Context, e *Environment, f Function) error {
 	e.Serve.Ready = f.Ready
 	return serve.Run(ctx, f.Handler, e.Serve)
+}
+
+// listen leaves it to the function what it takes.
+func listen(ctx context.Context, e *Environment, f Function) error {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", e.Serve.Addr)
+	if err != nil {
+		return fmt.Errorf("%w: LISTEN_ADDRESS or PORT moves it", err) // it says "listen tcp" and the address
+	}
+	return f.Serve(ctx, l)
 }
 
 // close finishes what was accepted: whatever still waits then was given back
