@@ -48,15 +48,21 @@ func Apply(ctx context.Context, client redis.UniversalClient, c *online.Catalogu
 	}
 	sum := sha256.Sum256(encoded)
 	etag := hex.EncodeToString(sum[:])
+	names := make([]any, len(c.Models))
+	for i, spec := range c.Models {
+		names[i] = spec.Name
+	}
+	// The names first: whoever is in the catalogue is in the audit trail.
+	if err := client.SAdd(ctx, modelsKey, names...).Err(); err != nil {
+		return unavailable("apply catalogue", err)
+	}
 	if err := client.HSet(ctx, catalogueKey, catalogueEtag, etag, catalogueJSON, encoded).Err(); err != nil {
 		return unavailable("apply catalogue", err)
 	}
-	// The two keys need not change together: a champion that is not in the
-	// catalogue counts as none.
-	if err := client.Set(ctx, championKey, c.Champion, 0).Err(); err != nil {
-		return unavailable("apply champion", err)
-	}
-	return nil
+	// The two need not change together: a champion that is not in the catalogue
+	// counts as none.
+	_, err = replaceChampion(ctx, client, "", "", Action{Kind: KindApply, Model: c.Champion, To: c.Champion, By: "catalogue"})
+	return err
 }
 
 // readCatalogue returns the catalogue in Redis and its etag.
@@ -102,29 +108,54 @@ type Info struct {
 	Broken     string    `json:"broken,omitempty"` // why it is neither served nor taught
 }
 
+// Catalogue returns the catalogue that is followed, or an ErrNoModels before one
+// has been applied. Its champion is the one it was applied with.
+func Catalogue(ctx context.Context, client redis.UniversalClient, kinds online.Kinds) (*online.Catalogue, error) {
+	c, _, err := readCatalogue(ctx, client, kinds)
+	return c, err
+}
+
 // List describes the models of the catalogue, in its order.
 func List(ctx context.Context, client redis.UniversalClient, kinds online.Kinds) ([]Info, error) {
+	return describe(ctx, client, kinds, true)
+}
+
+// Heads describes the models as List does, without reading what they have
+// learned: a state that cannot be decoded is not Broken here.
+func Heads(ctx context.Context, client redis.UniversalClient, kinds online.Kinds) ([]Info, error) {
+	return describe(ctx, client, kinds, false)
+}
+
+func describe(ctx context.Context, client redis.UniversalClient, kinds online.Kinds, withState bool) ([]Info, error) {
 	c, _, err := readCatalogue(ctx, client, kinds)
 	if err != nil {
 		return nil, err
 	}
-	heads := make([]*redis.SliceCmd, len(c.Models))
+	heads, sizes := make([]*redis.SliceCmd, len(c.Models)), make([]*redis.IntCmd, len(c.Models))
 	var champion *redis.StringCmd
 	if err := pipelined(ctx, client, func(pipe redis.Pipeliner) {
 		champion = pipe.Get(ctx, championKey)
 		for i, spec := range c.Models {
-			heads[i] = readHead(ctx, pipe, spec.Name, true)
+			heads[i] = readHead(ctx, pipe, spec.Name, withState)
+			sizes[i] = pipe.HStrLen(ctx, headKey(spec.Name), fieldState)
 		}
 	}); err != nil {
 		return nil, unavailable("list models", err)
 	}
+	leader := c.Champion
+	if !errors.Is(champion.Err(), redis.Nil) {
+		leader = champion.Val()
+	}
 	infos := make([]Info, len(c.Models))
 	for i, spec := range c.Models {
-		infos[i] = Info{Name: spec.Name, Spec: spec.Hash(), Champion: spec.Name == champion.Val()}
+		infos[i] = Info{Name: spec.Name, Spec: spec.Hash(), Champion: spec.Name == leader}
 		h, err := headOf(spec.Name, heads[i])
 		if err == nil {
 			infos[i].Version, infos[i].Count = h.version, h.count
-			infos[i].StateBytes, infos[i].Committed = len(h.state), h.committed
+			infos[i].StateBytes, infos[i].Committed = int(sizes[i].Val()), h.committed
+			err = fits(spec, h)
+		}
+		if err == nil && withState {
 			_, err = load(spec, h)
 		}
 		if err != nil {

@@ -25,8 +25,21 @@ type CommitterOptions struct {
 	Window int
 	// CatalogueAge bounds how far the catalogue may be behind Redis. Default 1 s.
 	CatalogueAge time.Duration
-	Logger       *slog.Logger
+	// SnapshotEvery is how often the state of a model is kept, to roll back to,
+	// while it learns. Default 1 min.
+	SnapshotEvery time.Duration
+	// SnapshotCount is how many snapshots of a model are kept at most: Redis
+	// holds so many times its state. Default 20.
+	SnapshotCount int
+	// SnapshotAge is how old a snapshot becomes, but for the newest ones: the one
+	// before the last is kept however old it is. Default 24 h.
+	SnapshotAge time.Duration
+	// LineageLength is about how many commits of a model are remembered. Default 10,000.
+	LineageLength int
+	Logger        *slog.Logger
 }
+
+const defaultSnapshots = 20
 
 // Label is what models learn from.
 type Label struct {
@@ -74,6 +87,18 @@ func NewCommitter(client redis.UniversalClient, kinds online.Kinds, opts Committ
 	}
 	if opts.CatalogueAge <= 0 {
 		opts.CatalogueAge = time.Second
+	}
+	if opts.SnapshotEvery <= 0 {
+		opts.SnapshotEvery = time.Minute
+	}
+	if opts.SnapshotCount <= 0 {
+		opts.SnapshotCount = defaultSnapshots
+	}
+	if opts.SnapshotAge <= 0 {
+		opts.SnapshotAge = 24 * time.Hour
+	}
+	if opts.LineageLength <= 0 {
+		opts.LineageLength = 10_000
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

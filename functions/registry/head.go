@@ -20,6 +20,8 @@ const (
 	fieldIDsN      = "ids_n"
 	fieldCommitted = "committed_ms"
 	fieldCommit    = "commit"
+	fieldSnapshot  = "snapshot_ms"
+	fieldLast      = "last"
 	fieldState     = "state"
 )
 
@@ -31,14 +33,16 @@ type head struct {
 	ids       string // the set that takes new ids, a or b
 	idsN      uint64 // how many it holds
 	committed time.Time
-	commit    string // a random name of the commit that wrote this, "" before the first
+	commit    string    // a random name of the commit that wrote this, "" before the first
+	snapshot  time.Time // when the newest snapshot was taken, zero before the first
+	last      string    // id of the last label behind the state
 	state     string
 }
 
 // readHead queues the read of a head; parse the reply with parseHead. The
 // state is large and comes only where it is asked for.
 func readHead(ctx context.Context, pipe redis.Pipeliner, model string, withState bool) *redis.SliceCmd {
-	fields := []string{fieldVersion, fieldCount, fieldSpec, fieldIDs, fieldIDsN, fieldCommitted, fieldCommit}
+	fields := []string{fieldVersion, fieldCount, fieldSpec, fieldIDs, fieldIDsN, fieldCommitted, fieldCommit, fieldSnapshot, fieldLast}
 	if withState {
 		fields = append(fields, fieldState)
 	}
@@ -48,7 +52,7 @@ func readHead(ctx context.Context, pipe redis.Pipeliner, model string, withState
 // parseHead reads the reply to readHead. No head at all is that of a model
 // with nothing learned. What no Committer writes is a *StateError.
 func parseHead(model string, values []any) (head, error) {
-	text := make([]string, 8)
+	text := make([]string, 10)
 	present := 0
 	for i, v := range values {
 		if s, ok := v.(string); ok {
@@ -59,15 +63,29 @@ func parseHead(model string, values []any) (head, error) {
 	if present == 0 {
 		return head{ids: "a"}, nil
 	}
-	h := head{spec: text[2], ids: text[3], commit: text[6], state: text[7]}
+	h := head{spec: text[2], ids: text[3], commit: text[6], last: text[8], state: text[9]}
 	broken := func(field, value string) error {
 		return &StateError{Model: model, Reason: fmt.Sprintf("its head in Redis has the %s %.64q", field, value)}
 	}
-	var committed uint64
-	for i, to := range map[int]*uint64{0: &h.version, 1: &h.count, 4: &h.idsN, 5: &committed} {
+	if text[7] == "" { // a head from before there were snapshots
+		text[7] = "0"
+	}
+	var committed, snapshot uint64
+	for _, f := range []struct {
+		name string
+		at   int
+		to   *uint64
+		most uint64
+	}{
+		{fieldVersion, 0, &h.version, math.MaxInt64},
+		{fieldCount, 1, &h.count, math.MaxInt64},
+		{fieldIDsN, 4, &h.idsN, math.MaxInt64},
+		{fieldCommitted, 5, &committed, lastMillisecond},
+		{fieldSnapshot, 7, &snapshot, lastMillisecond},
+	} {
 		var err error
-		if *to, err = strconv.ParseUint(text[i], 10, 63); err != nil {
-			return head{}, broken([]string{fieldVersion, fieldCount, "", "", fieldIDsN, fieldCommitted}[i], text[i])
+		if *f.to, err = strconv.ParseUint(text[f.at], 10, 64); err != nil || *f.to > f.most {
+			return head{}, broken(f.name, text[f.at])
 		}
 	}
 	if h.version == 0 || h.version == math.MaxInt64 {
@@ -80,16 +98,19 @@ func parseHead(model string, values []any) (head, error) {
 		return head{}, broken(fieldIDs, h.ids)
 	}
 	h.committed = time.UnixMilli(int64(committed)).UTC()
+	if snapshot != 0 {
+		h.snapshot = time.UnixMilli(int64(snapshot)).UTC()
+	}
 	return h, nil
 }
 
-// next is the head after a commit of n labels at a time, of which window ids
-// fit into a set. It reports whether the sets of ids take turns.
-func (h head) next(spec string, n int, window int, now time.Time) (after head, rotated bool) {
+// next is the head after a commit of labels at a time, of which window ids fit
+// into a set. It reports whether the sets of ids take turns.
+func (h head) next(spec string, n int, last string, window int, now time.Time) (after head, rotated bool) {
 	after = head{
 		version: h.version + 1, count: h.count + uint64(n), spec: spec,
 		ids: h.ids, idsN: h.idsN + uint64(n), committed: now,
-		commit: strconv.FormatUint(rand.Uint64(), 36),
+		commit: randomName(), snapshot: h.snapshot, last: last,
 	}
 	if h.idsN >= uint64(window) {
 		after.ids, after.idsN = otherIDs(h.ids), uint64(n)
@@ -98,6 +119,9 @@ func (h head) next(spec string, n int, window int, now time.Time) (after head, r
 	return after, false
 }
 
+// randomName is one for a commit.
+func randomName() string { return strconv.FormatUint(rand.Uint64(), 36) }
+
 func otherIDs(set string) string {
 	if set == "a" {
 		return "b"
@@ -105,17 +129,31 @@ func otherIDs(set string) string {
 	return "a"
 }
 
-// write queues a head and the ids behind it, inside of a transaction.
-func (h head) write(ctx context.Context, pipe redis.Pipeliner, model string, state []byte, ids []any, rotated bool) {
+// snapshotDue reports whether the newest snapshot is old, or of a time that is
+// still to come as the clock was put back.
+func (h head) snapshotDue(now time.Time, every time.Duration) bool {
+	age := now.Sub(h.snapshot)
+	return h.snapshot.IsZero() || age >= every || age <= -every
+}
+
+// write queues a head, inside of a transaction.
+func (h head) write(ctx context.Context, pipe redis.Pipeliner, model string, state []byte) {
+	fields := []any{
+		fieldVersion, h.version, fieldCount, h.count, fieldSpec, h.spec,
+		fieldIDs, h.ids, fieldIDsN, h.idsN, fieldCommitted, h.committed.UnixMilli(),
+		fieldCommit, h.commit, fieldLast, h.last,
+		fieldState, state,
+	}
+	if !h.snapshot.IsZero() {
+		fields = append(fields, fieldSnapshot, h.snapshot.UnixMilli())
+	}
+	pipe.HSet(ctx, headKey(model), fields...)
+}
+
+// writeIDs queues the ids behind a head, inside of its transaction.
+func (h head) writeIDs(ctx context.Context, pipe redis.Pipeliner, model string, ids []any, rotated bool) {
 	if rotated {
 		pipe.Unlink(ctx, idsKey(model, h.ids))
 	}
 	pipe.SAdd(ctx, idsKey(model, h.ids), ids...)
-	pipe.HSet(
-		ctx, headKey(model),
-		fieldVersion, h.version, fieldCount, h.count, fieldSpec, h.spec,
-		fieldIDs, h.ids, fieldIDsN, h.idsN, fieldCommitted, h.committed.UnixMilli(),
-		fieldCommit, h.commit,
-		fieldState, state,
-	)
 }

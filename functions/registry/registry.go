@@ -56,6 +56,13 @@ var (
 	ErrNoModels = errors.New("registry: no models")
 	// ErrClosed is returned by a Committer that was closed.
 	ErrClosed = errors.New("registry: closed")
+	// ErrNotFound is returned where there is no such model, or no such version
+	// of it to go back to. It says which there are.
+	ErrNotFound = errors.New("registry: not found")
+	// ErrConflict is returned where somebody was faster. It says what is there now.
+	ErrConflict = errors.New("registry: conflict")
+	// ErrActor is returned for an Actor that the audit trail does not take.
+	ErrActor = errors.New("registry: whoever does this")
 )
 
 // StateError is a model whose state in Redis is not one of its specification.
@@ -85,6 +92,9 @@ func (e *PanicError) Error() string {
 const (
 	catalogueKey = "tripcast:catalogue"
 	championKey  = "tripcast:champion"
+	// Its hash tag is the champion's key, so that both are in one slot.
+	championAuditKey = "tripcast:audit:{" + championKey + "}"
+	modelsKey        = "tripcast:models"
 
 	catalogueEtag = "etag"
 	catalogueJSON = "json"
@@ -94,6 +104,16 @@ func headKey(model string) string { return "tripcast:{" + model + "}:head" }
 
 // idsKey returns the key of the set of ids named a or b.
 func idsKey(model, set string) string { return "tripcast:{" + model + "}:ids:" + set }
+
+func lineageKey(model string) string { return "tripcast:{" + model + "}:lineage" }
+
+// snapshotsKey returns the key of the index of a model's snapshots.
+func snapshotsKey(model string) string { return "tripcast:{" + model + "}:snapshots" }
+
+// snapshotKey returns the key of the state of a version.
+func snapshotKey(model, version string) string { return "tripcast:{" + model + "}:snapshot:" + version }
+
+func auditKey(model string) string { return "tripcast:{" + model + "}:audit" }
 
 // DefaultURL is where the Redis is that nobody has named.
 const DefaultURL = "redis://localhost:6379"
@@ -132,12 +152,20 @@ func unavailable(doing string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, err)
 }
 
-// load builds a spec's pipeline with the state that its head holds.
-func load(spec online.Spec, h head) (*online.Pipeline, error) {
+// fits returns a *StateError if a head is that of another specification.
+func fits(spec online.Spec, h head) error {
 	if h.spec != spec.Hash() && h.version != 0 {
-		return nil, &StateError{Model: spec.Name, Reason: fmt.Sprintf(
+		return &StateError{Model: spec.Name, Reason: fmt.Sprintf(
 			"its state belongs to specification %.12s, not to %.12s of the catalogue: give the changed model a new name", h.spec, spec.Hash(),
 		)}
+	}
+	return nil
+}
+
+// load builds a spec's pipeline with the state that its head holds.
+func load(spec online.Spec, h head) (*online.Pipeline, error) {
+	if err := fits(spec, h); err != nil {
+		return nil, err
 	}
 	p, err := spec.New()
 	if err != nil {

@@ -85,7 +85,7 @@ func suite(t *testing.T, s store) {
 	}
 }
 
-func startRedisServer(t *testing.T) string {
+func startRedisServer(t testing.TB) string {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -365,6 +365,7 @@ func (m fragile) Learn(x []float64, y float64) {
 func testKinds() online.Kinds {
 	k := kinds.All()
 	k.Regressors["Traced"] = func(p *online.Params) online.Regressor { return newTraced(p.Width()) }
+	k.Regressors["Heavy"] = func(p *online.Params) online.Regressor { return newHeavy(p.Width()) }
 	k.Regressors["Fragile"] = func(p *online.Params) online.Regressor {
 		return fragile{linear.NewRegression(p.Width(), linear.DefaultConfig())}
 	}

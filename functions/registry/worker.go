@@ -41,6 +41,7 @@ type worker struct {
 	next     []job            // taken from jobs, and too many for the batch before
 	pipeline *online.Pipeline // as of at, nil where that is not known
 	at       string           // the commit
+	entry    string           // its entry in the lineage, the newest
 	x        []float64
 	state    []byte
 	reported string // the error that was logged last
@@ -161,7 +162,7 @@ func (w *worker) commit(batch []job) {
 			batch = refuse(batch, w.spec.Name, panicked)
 		default:
 			w.report(err)
-			pause(attempt)
+			time.Sleep(pause(attempt))
 		}
 	}
 }
@@ -202,10 +203,10 @@ func (w *worker) report(err error) {
 	w.reported = text
 }
 
-// pause waits a random while, longer with every attempt.
-func pause(attempt int) {
+// pause is a random while, longer with every attempt.
+func pause(attempt int) time.Duration {
 	limit := min(time.Millisecond<<min(attempt, 10), 100*time.Millisecond)
-	time.Sleep(rand.N(limit) + limit/10)
+	return rand.N(limit) + limit/10
 }
 
 // try commits a batch once. On an error nothing was committed, or nobody knows:
@@ -214,7 +215,7 @@ func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err 
 	name := w.spec.Name
 	watched := []string{headKey(name), idsKey(name, "a"), idsKey(name, "b")}
 	err = w.client.Watch(ctx, func(tx *redis.Tx) error {
-		h, learned, err := w.look(ctx, tx, batch)
+		h, now, learned, err := w.look(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
@@ -231,7 +232,7 @@ func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err 
 				return err
 			}
 		}
-		return w.exec(ctx, tx, h, batch, fresh)
+		return w.exec(ctx, tx, h, now, batch, fresh)
 	}, watched...)
 	switch {
 	case err == nil:
@@ -251,32 +252,35 @@ func isOurs(err error) bool {
 	return errors.As(err, &state) || errors.As(err, &panicked) || errors.Is(err, ErrUnavailable)
 }
 
-// look reads, in one round trip, the head and which labels have been learned.
-func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (head, []bool, error) {
+// look reads, in one round trip, the head, Redis's clock and which labels have
+// been learned. The clocks of the learners may differ.
+func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (head, time.Time, []bool, error) {
 	ids := make([]any, len(batch))
 	for i, j := range batch {
 		ids[i] = j.label.ID
 	}
 	var headCmd *redis.SliceCmd
+	var clock *redis.TimeCmd
 	var a, b *redis.BoolSliceCmd
 	_, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		headCmd = readHead(ctx, pipe, w.spec.Name, false)
+		clock = pipe.Time(ctx)
 		a = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "a"), ids...)
 		b = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "b"), ids...)
 		return nil
 	})
 	if err != nil {
-		return head{}, nil, keyError(w.spec.Name, err)
+		return head{}, time.Time{}, nil, keyError(w.spec.Name, err)
 	}
 	h, err := parseHead(w.spec.Name, headCmd.Val())
 	if err != nil {
-		return head{}, nil, err
+		return head{}, time.Time{}, nil, err
 	}
 	learned := a.Val()
 	for i, inB := range b.Val() {
 		learned[i] = learned[i] || inB
 	}
-	return h, learned, nil
+	return h, clock.Val(), learned, nil
 }
 
 // sift returns the outcomes that a commit onto this version will have, and
@@ -305,15 +309,23 @@ func (w *worker) catchUp(ctx context.Context, tx *redis.Tx, h head) error {
 	if w.pipeline != nil && w.at == h.commit {
 		return nil
 	}
-	if h.version > 0 {
-		values, err := tx.HMGet(ctx, headKey(w.spec.Name), fieldCommit, fieldState).Result()
-		if err != nil {
-			return keyError(w.spec.Name, err)
-		}
-		if values[0] != h.commit {
-			return redis.TxFailedErr // it would fail: the key is watched
-		}
-		h.state, _ = values[1].(string)
+	var stateCmd *redis.SliceCmd
+	var newest *redis.XMessageSliceCmd
+	if _, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		stateCmd = pipe.HMGet(ctx, headKey(w.spec.Name), fieldCommit, fieldState)
+		newest = pipe.XRevRangeN(ctx, lineageKey(w.spec.Name), "+", "-", 1)
+		return nil
+	}); err != nil {
+		return keyError(w.spec.Name, err)
+	}
+	values := stateCmd.Val()
+	if commit, _ := values[0].(string); commit != h.commit {
+		return redis.TxFailedErr // it would fail: the key is watched
+	}
+	h.state, _ = values[1].(string)
+	w.entry = ""
+	if entries := newest.Val(); len(entries) > 0 {
+		w.entry = entries[0].ID
 	}
 	pipeline, err := load(w.spec, h)
 	if err != nil {
@@ -336,7 +348,7 @@ func (w *worker) learn(label Label) (err error) {
 }
 
 // exec commits what the pipeline has learned onto the head.
-func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, batch []job, fresh []int) error {
+func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, now time.Time, batch []job, fresh []int) error {
 	var err error
 	if w.state, err = w.pipeline.AppendBinary(w.state[:0]); err != nil {
 		return &StateError{Model: w.spec.Name, Reason: "cannot be encoded: " + err.Error()}
@@ -345,10 +357,22 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, batch []job, fr
 	for i, at := range fresh {
 		ids[i] = batch[at].label.ID
 	}
-	after, rotated := h.next(w.spec.Hash(), len(fresh), w.opts.Window, time.Now())
+	first, last := batch[fresh[0]].label.ID, batch[fresh[len(fresh)-1]].label.ID
+	after, rotated := h.next(w.spec.Hash(), len(fresh), last, w.opts.Window, now)
+	kept, err := w.snapshot(ctx, tx, &after)
+	if err != nil {
+		return err
+	}
+	commit := Commit{
+		Version: after.version, Name: after.commit, Parent: h.commit, Kind: KindLearn,
+		Labels: len(fresh), First: first, Last: last, Count: after.count, Spec: after.spec, At: now,
+	}
+	entry := entryID(after.version, w.entry)
 	_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-		after.write(ctx, pipe, w.spec.Name, w.state, ids, rotated)
-		return nil
+		after.writeIDs(ctx, pipe, w.spec.Name, ids, rotated)
+		after.write(ctx, pipe, w.spec.Name, w.state)
+		commit.queue(ctx, pipe, w.spec.Name, entry, w.opts.LineageLength)
+		return kept(ctx, pipe)
 	})
 	if err != nil {
 		var reply redis.Error
@@ -359,6 +383,28 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, batch []job, fr
 		}
 		return err
 	}
-	w.at = after.commit
+	w.at, w.entry = after.commit, entry
 	return nil
+}
+
+// snapshot returns how a commit keeps its state, which is not at all where the
+// newest snapshot is young.
+func (w *worker) snapshot(ctx context.Context, tx *redis.Tx, after *head) (queue func(context.Context, redis.Pipeliner) error, err error) {
+	now := after.committed
+	if !after.snapshotDue(now, w.opts.SnapshotEvery) {
+		return func(context.Context, redis.Pipeliner) error { return nil }, nil
+	}
+	// It changes only with the head, which is watched.
+	index, err := tx.HGetAll(ctx, snapshotsKey(w.spec.Name)).Result()
+	if err != nil {
+		return nil, keyError(w.spec.Name, err)
+	}
+	after.snapshot = now
+	s := Snapshot{
+		Version: after.version, Count: after.count, Commit: after.commit, Spec: after.spec, At: now, Last: after.last,
+	}
+	drop := dropped(index, s.Version, w.opts.SnapshotCount, w.opts.SnapshotAge, now)
+	return func(ctx context.Context, pipe redis.Pipeliner) error {
+		return s.queue(ctx, pipe, w.spec.Name, w.state, drop)
+	}, nil
 }

@@ -1,0 +1,151 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Actor is who does something to a model, and why.
+type Actor struct {
+	Name   string // at most 100 characters, not empty
+	Reason string // at most 500 characters, may be empty
+}
+
+const (
+	maxName   = 100
+	maxReason = 500
+)
+
+// check refuses what does not belong into a line of the audit trail.
+func (a Actor) check() error {
+	if strings.TrimSpace(a.Name) == "" {
+		return fmt.Errorf("%w: it has no name", ErrActor)
+	}
+	for _, part := range []struct {
+		what, text string
+		longest    int
+	}{{"name", a.Name, maxName}, {"reason", a.Reason, maxReason}} {
+		if n := utf8.RuneCountInString(part.text); n > part.longest {
+			return fmt.Errorf("%w: its %s has %d characters, at most %d may be", ErrActor, part.what, n, part.longest)
+		}
+		if !utf8.ValidString(part.text) || strings.ContainsFunc(part.text, unprintable) {
+			return fmt.Errorf("%w: its %s %.100q has characters that are not text of one line", ErrActor, part.what, part.text)
+		}
+	}
+	return nil
+}
+
+// unprintable characters end a line or change how the rest of it is shown.
+func unprintable(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+}
+
+// Action is an entry of the audit trail: something that was done to the models
+// by hand or by a catalogue.
+type Action struct {
+	At     time.Time `json:"at"`   // by Redis's clock
+	Kind   string    `json:"kind"` // KindPromote, KindRollback or KindApply
+	Model  string    `json:"model"`
+	From   string    `json:"from"` // the champion or version that was replaced
+	To     string    `json:"to"`   // the champion now, or the version gone back to
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// auditLength bounds each part of the audit trail.
+const auditLength = 10_000
+
+// Audit returns the newest actions, the newest first, all that are kept if
+// limit is not positive: of the champion, and of every model that has ever been
+// in the catalogue.
+func Audit(ctx context.Context, client redis.UniversalClient, limit int) ([]Action, error) {
+	names, err := everyModel(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	keys := []string{championAuditKey}
+	for _, name := range names {
+		keys = append(keys, auditKey(name))
+	}
+	var actions []Action
+	for _, key := range keys {
+		entries, err := newestEntries(ctx, client, key, limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			a, err := parseAction(entry)
+			if err != nil {
+				return nil, entryError(key, entry, err)
+			}
+			actions = append(actions, a)
+		}
+	}
+	slices.SortStableFunc(actions, func(a, b Action) int { return b.At.Compare(a.At) })
+	if limit > 0 && len(actions) > limit {
+		actions = actions[:limit]
+	}
+	return actions, nil
+}
+
+// everyModel returns the names of the models that are, or have been, in the catalogue.
+func everyModel(ctx context.Context, client redis.UniversalClient) ([]string, error) {
+	var members *redis.StringSliceCmd
+	var encoded *redis.StringCmd
+	if err := pipelined(ctx, client, func(pipe redis.Pipeliner) {
+		members = pipe.SMembers(ctx, modelsKey)
+		encoded = pipe.HGet(ctx, catalogueKey, catalogueJSON)
+	}); err != nil {
+		return nil, unavailable("read the names of the models", err)
+	}
+	if err := members.Err(); err != nil {
+		return nil, readError(modelsKey, err)
+	}
+	names := members.Val()
+	if err := encoded.Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, readError(catalogueKey, err)
+	} else if err == nil { // one that was applied before there was a set of names
+		var catalogue struct{ Models []struct{ Name string } }
+		if err := json.Unmarshal([]byte(encoded.Val()), &catalogue); err != nil {
+			return nil, fmt.Errorf("registry: the catalogue in Redis: %w", err)
+		}
+		for _, m := range catalogue.Models {
+			names = append(names, m.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// queue adds an action to the audit trail, inside of the transaction that does
+// it. When it was is in the id that Redis gives it.
+func (a Action) queue(ctx context.Context, pipe redis.Pipeliner, key string) *redis.StringCmd {
+	return pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, MaxLen: auditLength, Approx: true, Values: []any{
+		"kind", a.Kind, "model", a.Model, "from", a.From, "to", a.To, "by", a.By, "reason", a.Reason,
+	}})
+}
+
+// parseAction reads an entry of the audit trail.
+func parseAction(entry redis.XMessage) (Action, error) {
+	f := fields{values: entry.Values}
+	a := Action{
+		At: entryTime(entry.ID), Kind: f.text("kind"), Model: f.text("model"),
+		From: f.text("from"), To: f.text("to"), By: f.text("by"), Reason: f.text("reason"),
+	}
+	return a, f.err
+}
+
+// entryTime is when Redis gave an entry its id.
+func entryTime(id string) time.Time {
+	ms, _ := splitID(id)
+	return time.UnixMilli(int64(min(ms, lastMillisecond))).UTC()
+}

@@ -1,0 +1,219 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/online"
+)
+
+// Rollback goes back to the state of a snapshot: it becomes a new version of
+// its model, in place of the version that is expected, or of whichever it is
+// where expect is 0. Learners and readers go on from there by themselves.
+//
+// The model has then learned as many labels as its state has: Count is that of
+// the snapshot. Their ids stay learned, and so do those of the labels that were
+// learned since: they are what one wants to be rid of, and do not come back when
+// they are delivered again. What was there is kept as a snapshot of its own, if
+// it is sound. A model whose state is broken, or whose head is, is whole again.
+//
+// A model or a snapshot that is not there is an ErrNotFound, another version
+// than expected an ErrConflict. A snapshot that does not decode, or belongs to
+// another specification than the catalogue's, is a *StateError, and nothing is
+// changed.
+func Rollback(ctx context.Context, client redis.UniversalClient, kinds online.Kinds, model string, to, expect uint64, by Actor) (Action, error) {
+	if err := by.check(); err != nil {
+		return Action{}, err
+	}
+	c, _, err := readCatalogue(ctx, client, kinds)
+	if err != nil {
+		return Action{}, err
+	}
+	spec, err := find(c, model)
+	if err != nil {
+		return Action{}, fmt.Errorf("registry: roll back %s: %w", model, err)
+	}
+	r := rollback{client: client, spec: spec, to: to, expect: expect, by: by}
+	for attempt := 0; ; attempt++ {
+		action, err := r.try(ctx)
+		switch {
+		case errors.Is(err, redis.TxFailedErr): // a learner was faster
+			if err := sleep(ctx, attempt); err != nil {
+				return Action{}, fmt.Errorf("%w: roll back %s: learners were faster each time: %w", ErrBusy, model, err)
+			}
+			continue
+		case err == nil:
+			return action, nil
+		case isOurs(err) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict):
+			return Action{}, fmt.Errorf("registry: roll back %s: %w", model, err)
+		}
+		return Action{}, unavailable("roll back "+model, err)
+	}
+}
+
+// rollback is one that is to be done.
+type rollback struct {
+	client     redis.UniversalClient
+	spec       online.Spec
+	to, expect uint64
+	by         Actor
+}
+
+// found is what Redis holds of a model that is to be rolled back.
+type found struct {
+	head   head
+	broken error // why the head cannot be loaded, if it cannot
+	index  map[string]string
+	target Snapshot
+	state  string // of the target
+	last   string // id of the newest entry of the lineage
+	now    time.Time
+}
+
+func (r rollback) try(ctx context.Context) (Action, error) {
+	action := Action{
+		Kind: KindRollback, Model: r.spec.Name, To: strconv.FormatUint(r.to, 10), By: r.by.Name, Reason: r.by.Reason,
+	}
+	err := r.client.Watch(ctx, func(tx *redis.Tx) error {
+		f, err := r.look(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if r.expect != 0 && f.head.version != r.expect {
+			return fmt.Errorf("%w: it is at version %d by now, not at %d", ErrConflict, f.head.version, r.expect)
+		}
+		action.From = strconv.FormatUint(f.head.version, 10)
+		entry, err := r.exec(ctx, tx, f, action)
+		if err == nil {
+			action.At = entryTime(entry)
+		}
+		return err
+	}, headKey(r.spec.Name))
+	return action, err
+}
+
+// look reads what a rollback needs and whether it may be.
+func (r rollback) look(ctx context.Context, tx *redis.Tx) (found, error) {
+	name, version := r.spec.Name, strconv.FormatUint(r.to, 10)
+	var headCmd *redis.SliceCmd
+	var index *redis.MapStringStringCmd
+	var state *redis.StringCmd
+	var lineage *redis.XMessageSliceCmd
+	var audit *redis.IntCmd
+	var clock *redis.TimeCmd
+	_, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		headCmd = readHead(ctx, pipe, name, true)
+		index = pipe.HGetAll(ctx, snapshotsKey(name))
+		state = pipe.Get(ctx, snapshotKey(name, version))
+		lineage = pipe.XRevRangeN(ctx, lineageKey(name), "+", "-", 1)
+		audit = pipe.XLen(ctx, auditKey(name)) // is it a stream?
+		clock = pipe.Time(ctx)
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
+		return found{}, err
+	}
+	for key, cmd := range map[string]redis.Cmder{
+		snapshotsKey(name): index, snapshotKey(name, version): state, lineageKey(name): lineage, auditKey(name): audit,
+	} {
+		if err := cmd.Err(); isWrongType(err) {
+			return found{}, &StateError{Model: name, Reason: fmt.Sprintf("the key %s in Redis: %v", key, err)}
+		}
+	}
+	f := found{index: index.Val(), state: state.Val(), now: clock.Val()}
+	if len(lineage.Val()) > 0 {
+		f.last = lineage.Val()[0].ID
+	}
+	if f.target, err = r.target(f, version); err != nil {
+		return found{}, err
+	}
+	f.head, f.broken = headOf(name, headCmd)
+	if f.broken != nil || f.head.version == 0 {
+		err = salvage(ctx, tx, name, &f)
+	} else {
+		_, f.broken = load(r.spec, f.head)
+	}
+	return f, err
+}
+
+// salvage finds out what a head that is lost would say of the version and the
+// ids: the newest in the lineage, and the set that takes ids, which is full in
+// the one that does not.
+func salvage(ctx context.Context, tx *redis.Tx, model string, f *found) error {
+	var a, b *redis.IntCmd
+	if _, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		a, b = pipe.SCard(ctx, idsKey(model, "a")), pipe.SCard(ctx, idsKey(model, "b"))
+		return nil
+	}); err != nil {
+		return keyError(model, err)
+	}
+	version, _ := splitID(f.last)
+	f.head = head{version: max(version, f.target.Version), ids: "a", idsN: uint64(a.Val())}
+	if b.Val() > 0 && (a.Val() == 0 || b.Val() < a.Val()) {
+		f.head.ids, f.head.idsN = "b", uint64(b.Val())
+	}
+	return nil
+}
+
+// target returns the snapshot, if its state can be that of the model.
+func (r rollback) target(f found, version string) (Snapshot, error) {
+	entry, ok := f.index[version]
+	if !ok {
+		return Snapshot{}, fmt.Errorf("%w: it has no snapshot of version %s: %s", ErrNotFound, version, versions(f.index))
+	}
+	s, err := parseSnapshot(version, entry)
+	if err != nil {
+		return Snapshot{}, &StateError{Model: r.spec.Name, Reason: "the key " + snapshotsKey(r.spec.Name) + " in Redis: " + err.Error()}
+	}
+	_, err = load(r.spec, head{version: s.Version, spec: s.Spec, state: f.state})
+	return s, err
+}
+
+// exec makes the target the head, and returns the id of its audit entry.
+func (r rollback) exec(ctx context.Context, tx *redis.Tx, f found, action Action) (string, error) {
+	name, before := r.spec.Name, f.head
+	after := head{
+		version: before.version + 1, count: f.target.Count, spec: f.target.Spec, ids: before.ids, idsN: before.idsN,
+		committed: f.now, commit: randomName(), snapshot: before.snapshot, last: f.target.Last,
+	}
+	commit := Commit{
+		Version: after.version, Name: after.commit, Parent: before.commit, Kind: KindRollback, From: r.to,
+		Count: after.count, Spec: after.spec, At: after.committed,
+	}
+	var entry *redis.StringCmd
+	_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		if err := r.keep(ctx, pipe, f); err != nil {
+			return err
+		}
+		pipe.Unlink(ctx, headKey(name)) // of whatever type it is
+		after.write(ctx, pipe, name, []byte(f.state))
+		commit.queue(ctx, pipe, name, entryID(after.version, f.last), 0)
+		entry = action.queue(ctx, pipe, auditKey(name))
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return entry.Val(), nil
+}
+
+// keep queues a snapshot of what is replaced, so that a rollback can be rolled
+// back. There are no more snapshots than before it, or a learner would keep.
+func (r rollback) keep(ctx context.Context, pipe redis.Pipeliner, f found) error {
+	h := f.head
+	if _, kept := f.index[strconv.FormatUint(h.version, 10)]; kept || f.broken != nil || h.commit == "" {
+		return nil
+	}
+	s := Snapshot{Version: h.version, Count: h.count, Commit: h.commit, Spec: h.spec, At: h.committed, Last: h.last}
+	others := maps.Clone(f.index)
+	delete(others, strconv.FormatUint(r.to, 10))
+	room := max(len(f.index), defaultSnapshots) - 1
+	return s.queue(ctx, pipe, r.spec.Name, []byte(h.state), dropped(others, s.Version, room, math.MaxInt64, f.now))
+}
