@@ -58,8 +58,9 @@ type answer struct {
 	Error  string
 }
 
-// patience is for how long a step may wait for what it wants to see.
-const patience = 90 * time.Second
+// patience is for how long a step may take: longer than it waits for what it wants
+// to see, so that it can tell what that was.
+const patience = 5 * time.Minute
 
 func startChromium(t *testing.T, folder string) *chromium {
 	t.Helper()
@@ -117,7 +118,7 @@ func (c *chromium) try(ctx context.Context, step string, arguments, result any) 
 	if err := c.requests.Encode(map[string]any{"id": c.next, "step": step, "arguments": arguments}); err != nil {
 		return fmt.Errorf("%s: %w", step, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience+30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		select {

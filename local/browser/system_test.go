@@ -3,6 +3,7 @@ package browser
 import (
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,8 +24,10 @@ const token = "known-to-the-browser-test-alone"
 type system struct {
 	kafka, redis, sql string
 	database, models  *proxy // of Materialize's stand-in and of Redis
-	page              string // URL of the one that has a token
+	web               *proxy // of the monitor that has a token
+	page              string // URL of that one
 	readOnly          string // and of the one that has none
+	binary            string // of monitors
 }
 
 func startSystem(t *testing.T, arguments ...string) *system {
@@ -34,9 +37,11 @@ func startSystem(t *testing.T, arguments ...string) *system {
 	s := &system{kafka: job.says(t, "Kafka "), redis: job.says(t, "Redis redis://"), sql: job.says(t, "SQL ")}
 	s.database, s.models = startProxy(t, s.sql), startProxy(t, s.redis)
 
-	binary := build(t, folder, monitor)
-	s.page = startMonitor(t, binary, s.kafka, s.models.address, s.database.address, "MONITOR_TOKEN="+token)
-	s.readOnly = startMonitor(t, binary, s.kafka, s.redis, s.sql)
+	s.binary = build(t, folder, monitor)
+	acting := startMonitor(t, s.binary, s.kafka, s.models.address, s.database.address, "MONITOR_TOKEN="+token)
+	s.web = startProxy(t, strings.TrimPrefix(acting, "http://"))
+	s.page = "http://" + s.web.address
+	s.readOnly = startMonitor(t, s.binary, s.kafka, s.redis, s.sql)
 	return s
 }
 
