@@ -19,6 +19,7 @@ import (
 type duck struct {
 	conn  *sql.Conn
 	feeds []*feed
+	bound []int // the feeds that queries have named since it was last emptied
 }
 
 // feed is what rows_in(n) reads: some rows of a relation, each with the number
@@ -51,9 +52,9 @@ func openDuck(ctx context.Context) (*sql.DB, error) {
 	return db, nil
 }
 
-// session opens a connection and gives it its table function, rows_in(n) under
+// newDuck opens a connection and gives it its table function, rows_in(n) under
 // a name of its own: functions are shared by the connections of an engine.
-func session(ctx context.Context, db *sql.DB, function string) (*duck, error) {
+func newDuck(ctx context.Context, db *sql.DB, function string) (*duck, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stream: opening a DuckDB session: %w", err)
@@ -70,6 +71,7 @@ func session(ctx context.Context, db *sql.DB, function string) (*duck, error) {
 			if !ok || n < 0 || int(n) >= len(d.feeds) {
 				return nil, fmt.Errorf("%s(%v) does not exist", function, args[0])
 			}
+			d.bound = append(d.bound, int(n))
 			return newScan(d.feeds[n])
 		},
 	})
@@ -114,12 +116,7 @@ func (s *scan) Cardinality() *duckdb.CardinalityInfo { return nil }
 func (s *scan) Init() {
 	s.next, s.pending = 0, s.feed.rows
 	if s.feed.each != nil {
-		s.pending = make([]fed, 0, s.feed.each.count)
-		for _, rows := range s.feed.each.rows {
-			for _, r := range rows {
-				s.pending = append(s.pending, fed{0, r})
-			}
-		}
+		s.pending = s.feed.each.all(nil)
 	}
 }
 

@@ -21,8 +21,13 @@ type engine struct {
 	views   []*view
 	byName  map[string]*view
 
-	// mu is held by a tick, and by a query while it reads.
+	// mu is held by a tick, and by a query while it notes what it reads. It guards
+	// the relations and what follows.
 	mu sync.Mutex
+	// wanted says of the views that cursors stand on how many do; refreshed is when
+	// they were last brought up to date.
+	wanted    map[*view]int
+	refreshed time.Time
 }
 
 // newEngine plans every view of the program.
@@ -35,7 +40,7 @@ func newEngine(ctx context.Context, statements []tripsql.Statement) (*engine, er
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{program: p, db: db, sources: map[string]*relation{}, byName: map[string]*view{}}
+	e := &engine{program: p, db: db, sources: map[string]*relation{}, byName: map[string]*view{}, wanted: map[*view]int{}}
 	if err := e.plan(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -44,7 +49,7 @@ func newEngine(ctx context.Context, statements []tripsql.Statement) (*engine, er
 
 func (e *engine) plan(ctx context.Context) error {
 	var err error
-	if e.tick, err = session(ctx, e.db, "tick_rows"); err != nil {
+	if e.tick, err = newDuck(ctx, e.db, "tick_rows"); err != nil {
 		return err
 	}
 	planner := &planner{
@@ -143,7 +148,7 @@ func (e *engine) advance(ctx context.Context, now time.Time, in map[string][]row
 		}
 		d, err := v.update(ctx, now.UnixMicro())
 		if err != nil {
-			return nil, fmt.Errorf("stream: %s: view %s: %w", v.at, v.name, err)
+			return nil, err
 		}
 		if !d.empty() {
 			deltas[v.out] = d
@@ -158,15 +163,17 @@ func (e *engine) advance(ctx context.Context, now time.Time, in map[string][]row
 	return sunk, nil
 }
 
-// catchUp brings the views that no sink needs up to date. The caller holds mu.
-func (e *engine) catchUp(ctx context.Context, now time.Time) error {
+// catchUp brings those of the given views up to date that no sink needs. The
+// caller holds mu, and going away does not stop it halfway.
+func (e *engine) catchUp(ctx context.Context, now time.Time, which map[*view]bool) error {
+	ctx = context.WithoutCancel(ctx)
 	for _, v := range e.views {
-		if v.out == nil || !v.deferred {
+		if v.out == nil || !v.deferred || !which[v] {
 			continue
 		}
 		d, err := v.update(ctx, now.UnixMicro())
 		if err != nil {
-			return fmt.Errorf("stream: %s: view %s: %w", v.at, v.name, err)
+			return err
 		}
 		if d.empty() {
 			continue
@@ -179,6 +186,57 @@ func (e *engine) catchUp(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// below are these views and all that they are computed from.
+func (e *engine) below(of ...*view) map[*view]bool {
+	all := map[*view]bool{}
+	var add func(v *view)
+	add = func(v *view) {
+		if v == nil || all[v] {
+			return
+		}
+		all[v] = true
+		for _, in := range v.inputs {
+			add(e.byName[in.relation.name]) // nil where it is a source
+		}
+	}
+	for _, v := range of {
+		add(v)
+	}
+	return all
+}
+
+// refreshEvery is how often views are brought up to date for those who subscribe
+// to them. A question gets them as of its own moment; a subscription asks all the
+// time, and many small steps cost more than a few larger ones.
+const refreshEvery = 100 * time.Millisecond
+
+// refresh brings the views that cursors stand on up to date, if it is time.
+func (e *engine) refresh(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	if now.Sub(e.refreshed) < refreshEvery {
+		return nil
+	}
+	which := make(map[*view]bool, len(e.wanted))
+	for v := range e.wanted {
+		which[v] = true
+	}
+	err := e.catchUp(ctx, now, which)
+	e.refreshed = time.Now()
+	return err
+}
+
+// want counts a cursor that stands on these views, or no longer does. The caller
+// holds mu.
+func (e *engine) want(which map[*view]bool, more int) {
+	for v := range which {
+		if e.wanted[v] += more; e.wanted[v] == 0 {
+			delete(e.wanted, v)
+		}
+	}
 }
 
 // maxWaiting bounds the changes that a deferred view lets wait for a question:
@@ -202,8 +260,18 @@ func (v *view) queue(deltas map[*relation]delta) {
 	}
 }
 
-// update takes the noted changes in and says how the view changed.
+// update takes the noted changes in, says how the view changed, and tells the
+// cursors.
 func (v *view) update(ctx context.Context, now int64) (delta, error) {
+	d, err := v.takeIn(ctx, now)
+	if err != nil {
+		return delta{}, fmt.Errorf("stream: %s: view %s: %w", v.at, v.name, err)
+	}
+	v.out.changed(d)
+	return d, nil
+}
+
+func (v *view) takeIn(ctx context.Context, now int64) (delta, error) {
 	var out delta
 	v.out.expire(now, &out)
 	unborn := v.sums != nil && v.sums.global && len(v.sums.groups) == 0
@@ -283,11 +351,17 @@ func (v *view) updateSums(ctx context.Context, out *delta) error {
 
 // updateWhole computes the view from all its input and keeps what differs.
 func (v *view) updateWhole(ctx context.Context, out *delta) error {
+	return v.out.recompute(ctx, v.query, out)
+}
+
+// recompute makes the relation what a query gives, and keeps what does not
+// differ.
+func (r *relation) recompute(ctx context.Context, query *prepared, out *delta) error {
 	now := map[string][]string{}
 	var order []string
 	var scratch []byte
-	err := v.query.run(ctx, nil, func(values []value) error {
-		scratch = appendRow(scratch[:0], v.columns, values)
+	err := query.run(ctx, nil, func(values []value) error {
+		scratch = appendRow(scratch[:0], r.columns, values)
 		data := string(scratch)
 		if now[data] == nil {
 			order = append(order, data)
@@ -298,13 +372,13 @@ func (v *view) updateWhole(ctx context.Context, out *delta) error {
 	if err != nil {
 		return err
 	}
-	for _, old := range sortedKeys(v.out.rows) {
+	for _, old := range sortedKeys(r.rows) {
 		if now[old] == nil {
-			v.out.replace(old, nil, out)
+			r.replace(old, nil, out)
 		}
 	}
 	for _, data := range order {
-		v.out.replace(data, now[data], out)
+		r.replace(data, now[data], out)
 	}
 	return nil
 }

@@ -159,7 +159,7 @@ func (h *harness) wantAsked(now time.Time) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		answer, err := q.run(ctx, "SELECT * FROM "+quoteName(v.name), nil, v.columns)
+		answer, err := q.run(ctx, "SELECT * FROM "+quoteName(v.name), nil, v.columns, nil)
 		if err != nil {
 			h.t.Fatal(err)
 		}

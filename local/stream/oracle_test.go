@@ -36,7 +36,7 @@ func newOracle(t *testing.T, statements []tripsql.Statement) *oracle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := session(ctx, db, "unused")
+	s, err := newDuck(ctx, db, "unused")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func (h *harness) tick(now time.Time, in map[string][]row, ask bool) (map[string
 	}
 	if ask {
 		h.engine.mu.Lock()
-		err := h.engine.catchUp(ctx, now)
+		err := h.engine.catchUp(ctx, now, h.engine.below(h.engine.views...))
 		h.engine.mu.Unlock()
 		if err != nil {
 			h.t.Fatal(err)

@@ -6,23 +6,32 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
-// queries answers SELECTs over the views, maintained or not.
+// queries answers SELECTs over the views, maintained or not. A tick waits for a
+// question only as long as it takes to bring what is asked about up to date and
+// to note its rows: DuckDB evaluates them after that.
 type queries struct {
 	engine *engine
-	duck   *duck
+
+	// mu guards what follows: a DuckDB session serves one question at a time. It
+	// is taken before the engine's.
+	mu       sync.Mutex
+	duck     *duck
+	kept     []*view // by feed, whose rows it reads
+	observed map[string]*observed
 }
 
 const keptRows = "kept_rows"
 
 func newQueries(ctx context.Context, e *engine) (*queries, error) {
-	d, err := session(ctx, e.db, keptRows)
+	d, err := newDuck(ctx, e.db, keptRows)
 	if err != nil {
 		return nil, err
 	}
-	q := &queries{engine: e, duck: d}
+	q := &queries{engine: e, duck: d, observed: map[string]*observed{}}
 	for name, s := range e.program.sources {
 		if err := q.createSource(ctx, name, s); err != nil {
 			return nil, errors.Join(err, d.conn.Close())
@@ -66,10 +75,36 @@ func (q *queries) createView(ctx context.Context, v *view) error {
 		return err
 	}
 	n := len(q.duck.feeds)
-	q.duck.feeds = append(q.duck.feeds, &feed{columns: v.columns, each: v.out})
+	q.duck.feeds = append(q.duck.feeds, &feed{columns: v.columns})
+	q.kept = append(q.kept, v)
 	query := fmt.Sprintf("CREATE VIEW %s AS SELECT * EXCLUDE (%s) FROM (%s)", quoteName(v.name), partitionColumn, q.duck.feeding(keptRows, n))
 	_, err := q.duck.conn.ExecContext(ctx, query)
 	return err
+}
+
+// question is a compiled query.
+type question struct {
+	*prepared
+	feeds []int         // what DuckDB reads for it
+	views map[*view]bool // what those rows are computed from, and the views themselves
+}
+
+// compile prepares a query whose columns are known. The caller holds mu.
+func (q *queries) compile(ctx context.Context, query string, columns []column) (*question, error) {
+	q.duck.bound = nil
+	p, err := q.duck.prepare(ctx, query, columns)
+	if err != nil {
+		return nil, err
+	}
+	c := &question{prepared: p, feeds: q.duck.bound}
+	slices.Sort(c.feeds)
+	c.feeds = slices.Compact(c.feeds)
+	var read []*view
+	for _, n := range c.feeds {
+		read = append(read, q.kept[n])
+	}
+	c.views = q.engine.below(read...)
+	return c, nil
 }
 
 // result is a query's answer.
@@ -78,22 +113,55 @@ type result struct {
 	rows    [][]value
 }
 
-// run evaluates a query on the views as of now.
-func (q *queries) run(ctx context.Context, query string, arguments []any, columns []column) (*result, error) {
-	q.engine.mu.Lock()
-	defer q.engine.mu.Unlock()
-	if err := q.engine.catchUp(ctx, time.Now()); err != nil {
-		return nil, err
-	}
-	p, err := q.duck.prepare(ctx, query, columns)
+// run evaluates a query on the views as of now. Where by says so, one of them is
+// read as far as a key goes, and no further.
+func (q *queries) run(ctx context.Context, query string, arguments []any, columns []column, by *lookup) (*result, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	c, err := q.compile(ctx, query, columns)
 	if err != nil {
 		return nil, err
 	}
-	defer p.statement.Close()
+	defer c.statement.Close()
+	if err := q.load(ctx, c, by, arguments); err != nil {
+		return nil, err
+	}
+	defer q.unload(c)
 	r := &result{columns: columns}
-	err = p.run(ctx, arguments, func(values []value) error {
+	err = c.run(ctx, arguments, func(values []value) error {
 		r.rows = append(r.rows, slices.Clone(values))
 		return nil
 	})
 	return r, err
+}
+
+// load notes the rows that a question reads, of one moment. The caller holds mu.
+func (q *queries) load(ctx context.Context, c *question, by *lookup, arguments []any) error {
+	q.engine.mu.Lock()
+	defer q.engine.mu.Unlock()
+	if err := q.engine.catchUp(ctx, time.Now(), c.views); err != nil {
+		return err
+	}
+	q.note(c, by, arguments)
+	return nil
+}
+
+// note gives DuckDB the rows that a question reads. The caller holds mu and the
+// engine's.
+func (q *queries) note(c *question, by *lookup, arguments []any) {
+	for _, n := range c.feeds {
+		f, r := q.duck.feeds[n], q.kept[n].out
+		if key, ok := by.key(q.kept[n], arguments); ok {
+			r.find(nil, key, func(_, data string) { f.rows = append(f.rows, fed{0, data}) })
+			continue
+		}
+		f.rows = r.all(f.rows[:0])
+	}
+}
+
+// unload lets go of the rows: they are the views' own no longer.
+func (q *queries) unload(c *question) {
+	for _, n := range c.feeds {
+		q.duck.feeds[n].rows = nil
+	}
 }

@@ -40,6 +40,9 @@ type relation struct {
 	// of a view with a temporal filter. expiry says which partition is next.
 	untils map[string][]int64
 	expiry expiries
+	// version counts the changes, and cursors are told of them.
+	version uint64
+	cursors []*changes
 }
 
 func newRelation(name string, columns []column, key []int) *relation {
@@ -97,6 +100,28 @@ func (r *relation) find(i *index, key []byte, yield func(partition, data string)
 				yield(p, data)
 			}
 		}
+	}
+}
+
+// all appends every row to rows.
+func (r *relation) all(rows []fed) []fed {
+	rows = slices.Grow(rows, r.count)
+	for _, partition := range r.rows {
+		for _, data := range partition {
+			rows = append(rows, fed{0, data})
+		}
+	}
+	return rows
+}
+
+// changed notes a change that has been made, and tells the cursors.
+func (r *relation) changed(d delta) {
+	if d.empty() {
+		return
+	}
+	r.version++
+	for _, c := range r.cursors {
+		c.add(d)
 	}
 }
 

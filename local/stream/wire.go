@@ -15,6 +15,7 @@ import (
 	wire "github.com/jeroenrinzema/psql-wire"
 	"github.com/jeroenrinzema/psql-wire/codes"
 	psqlerr "github.com/jeroenrinzema/psql-wire/errors"
+	protocol "github.com/jeroenrinzema/psql-wire/pkg/types"
 
 	tripsql "tripcast.dev/sql"
 )
@@ -25,9 +26,20 @@ import (
 // and COMMIT are accepted and mean nothing: every query sees the views as of its
 // own moment.
 func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
+	accepted := &clients{Listener: listener, ctx: ctx, all: map[*client]bool{}}
 	server, err := wire.NewServer(s.parse,
 		wire.Logger(s.config.Log),
 		wire.Version("15.0"),
+		wire.SessionMiddleware(openSession),
+		wire.CloseConn(closeSession),
+		wire.TxStatus(func(ctx context.Context) protocol.ServerStatus { return sessionOf(ctx).status() }),
+		wire.BackendKeyData(func(ctx context.Context) (process, secret int32) {
+			if c, ok := clientOf(ctx); ok {
+				return c.process, c.secret
+			}
+			return 0, 0
+		}),
+		wire.CancelRequest(accepted.cancel),
 		wire.GlobalParameters(wire.Parameters{
 			"application_name": "", "is_superuser": "off", "session_authorization": "materialize",
 			"standard_conforming_strings": "on", "integer_datetimes": "on", "DateStyle": "ISO, MDY", "TimeZone": "UTC",
@@ -38,7 +50,9 @@ func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if err := server.Serve(listener); err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+	defer server.Wait()
+	defer accepted.hangUp()
+	if err := server.Serve(accepted); err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("stream: serving the Postgres protocol: %w", err)
 	}
 	return nil
@@ -46,67 +60,126 @@ func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 
 // parse turns what a client sent into statements.
 func (s *Stream) parse(ctx context.Context, query wire.Query) (wire.PreparedStatements, error) {
+	client := sessionOf(ctx)
 	statements, err := tripsql.Split("query", query.Query)
 	if err != nil {
-		return nil, psqlerr.WithCode(err, codes.Syntax)
+		return nil, client.fail(coded(err, codes.Syntax))
 	}
 	if len(statements) == 0 {
 		// Empty would answer nothing at all, and pgx pings with a comment.
 		return wire.Prepared(done("")), nil
 	}
+	t := &text{stream: s, session: client, declared: map[string]*declaration{}}
 	var prepared wire.PreparedStatements
 	for _, one := range statements {
-		p, err := s.prepare(ctx, one)
+		p, err := t.prepare(ctx, one)
 		if err != nil {
-			return nil, psqlerr.WithCode(err, codes.Syntax)
+			return nil, client.fail(coded(err, codes.Syntax))
 		}
 		prepared = append(prepared, p)
 	}
 	return prepared, nil
 }
 
-func (s *Stream) prepare(ctx context.Context, statement tripsql.Statement) (*wire.PreparedStatement, error) {
-	switch verb := strings.ToUpper(statement.Tokens[0].Text); verb {
+// coded gives an error a code, unless it has one.
+func coded(err error, code codes.Code) error {
+	if psqlerr.GetCode(err) != codes.Uncategorized {
+		return err
+	}
+	return psqlerr.WithCode(err, code)
+}
+
+// text is what a client sends at once: all of it is prepared before any runs.
+type text struct {
+	stream   *Stream
+	session  *session
+	declared map[string]*declaration
+}
+
+func (t *text) prepare(ctx context.Context, statement tripsql.Statement) (*wire.PreparedStatement, error) {
+	c := &cursor{statement: statement, tokens: statement.Tokens}
+	switch verb := strings.ToUpper(c.next().Text); verb {
 	case "SELECT", "WITH", "VALUES", "(":
-		return s.selects(ctx, statement)
+		return t.selects(ctx, statement)
 	case "SHOW":
-		return s.show(statement)
+		return t.show(statement)
 	case "CREATE":
-		made, err := s.engine.program.create(statement)
+		made, err := t.stream.engine.program.create(statement)
 		if err != nil {
 			return nil, err
 		}
-		return done("CREATE " + made.kind), nil
+		return t.done("CREATE " + made.kind), nil
 	case "ALTER":
 		// A secret is given its value again by whoever applies the program: here it
 		// does nothing, whatever it says. See create.
-		if len(statement.Tokens) < 3 || !statement.Tokens[1].Is("SECRET") {
+		if !c.accept("SECRET") || c.done() {
 			return nil, fmt.Errorf("ALTER is not supported, but for SECRET")
 		}
-		return done("ALTER SECRET"), nil
-	case "SET", "RESET", "BEGIN", "START", "COMMIT", "ROLLBACK", "DISCARD", "CLOSE", "DEALLOCATE":
-		return done(verb), nil
+		return t.done("ALTER SECRET"), nil
+	case "BEGIN":
+		return t.session.begin("BEGIN"), nil
+	case "START":
+		return t.session.begin("START TRANSACTION"), nil
+	case "COMMIT", "END":
+		return t.session.finish("COMMIT"), nil
+	case "ROLLBACK", "ABORT":
+		return t.session.finish("ROLLBACK"), nil
+	case "DECLARE":
+		d, err := t.stream.declare(ctx, statement)
+		if err != nil {
+			return nil, err
+		}
+		t.declared[d.name] = d
+		return t.session.declare(d), nil
+	case "FETCH":
+		f, err := parseFetch(statement)
+		if err != nil {
+			return nil, err
+		}
+		return t.session.fetch(f, t.declared)
+	case "CLOSE":
+		if c.accept("ALL") {
+			return t.session.closes(""), nil
+		}
+		name, err := c.name()
+		if err != nil {
+			return nil, err
+		}
+		return t.session.closes(name), nil
+	case "SET", "RESET", "DISCARD", "DEALLOCATE":
+		return t.done(verb), nil
+	case "SUBSCRIBE", "COPY":
+		return nil, fmt.Errorf("%s is not supported: subscribe with BEGIN, DECLARE c CURSOR FOR SUBSCRIBE …, and FETCH ALL c", verb)
 	default:
-		return nil, fmt.Errorf("%s is not supported: SELECT, SHOW and CREATE … IF NOT EXISTS are", verb)
+		return nil, fmt.Errorf("%s is not supported: SELECT, SHOW, SUBSCRIBE with a cursor and CREATE … IF NOT EXISTS are", verb)
 	}
 }
 
 // done answers a statement that returns no rows and has nothing to do.
+func (t *text) done(tag string) *wire.PreparedStatement {
+	return wire.NewStatement(t.session.guarded(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
+		return w.Complete(tag)
+	}))
+}
+
+// done answers where there is no statement.
 func done(tag string) *wire.PreparedStatement {
 	return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
 		return w.Complete(tag)
 	})
 }
 
-func (s *Stream) selects(ctx context.Context, statement tripsql.Statement) (*wire.PreparedStatement, error) {
+func (t *text) selects(ctx context.Context, statement tripsql.Statement) (*wire.PreparedStatement, error) {
 	query, err := duckSQL(statement.Tokens)
 	if err != nil {
 		return nil, err
 	}
-	columns, parameters, err := s.query.types(ctx, query, statement.Tokens)
+	queries := t.stream.query
+	columns, parameters, err := queries.types(ctx, query, statement.Tokens)
 	if err != nil {
 		return nil, err
 	}
+	by := queries.lookup(ctx, query, parameters)
 	run := func(ctx context.Context, w wire.DataWriter, given []wire.Parameter) error {
 		arguments := make([]any, len(given))
 		for i, p := range given {
@@ -119,13 +192,13 @@ func (s *Stream) selects(ctx context.Context, statement tripsql.Statement) (*wir
 			}
 			arguments[i] = v
 		}
-		result, err := s.query.run(ctx, query, arguments, columns)
+		result, err := queries.run(ctx, query, arguments, columns, by)
 		if err != nil {
 			return psqlerr.WithCode(err, codes.Internal)
 		}
 		return writeRows(w, result)
 	}
-	return wire.NewStatement(run, wire.WithColumns(wireColumns(columns)), wire.WithParameters(parameters)), nil
+	return wire.NewStatement(t.session.guarded(run), wire.WithColumns(wireColumns(columns)), wire.WithParameters(parameters)), nil
 }
 
 func writeRows(w wire.DataWriter, r *result) error {
@@ -191,7 +264,7 @@ var settings = map[string]string{
 	"transaction_isolation": "strict serializable", "search_path": "public", "cluster": "local", "database": "materialize",
 }
 
-func (s *Stream) show(statement tripsql.Statement) (*wire.PreparedStatement, error) {
+func (t *text) show(statement tripsql.Statement) (*wire.PreparedStatement, error) {
 	var words []string
 	for _, t := range statement.Tokens[1:] {
 		words = append(words, strings.ToLower(t.Text))
@@ -200,15 +273,15 @@ func (s *Stream) show(statement tripsql.Statement) (*wire.PreparedStatement, err
 	var names []string
 	switch what {
 	case "views", "materialized views":
-		for _, v := range s.engine.views {
+		for _, v := range t.stream.engine.views {
 			if what == "views" || strings.EqualFold(v.at.Tokens[1].Text, "materialized") {
 				names = append(names, v.name)
 			}
 		}
 	case "sources":
-		names = sortedKeys(s.engine.program.sources)
+		names = sortedKeys(t.stream.engine.program.sources)
 	case "sinks":
-		for _, sink := range s.engine.program.sinks {
+		for _, sink := range t.stream.engine.program.sinks {
 			names = append(names, sink.name)
 		}
 	default:
@@ -216,26 +289,26 @@ func (s *Stream) show(statement tripsql.Statement) (*wire.PreparedStatement, err
 		if !ok {
 			return nil, fmt.Errorf("SHOW %s is not supported: VIEWS, MATERIALIZED VIEWS, SOURCES, SINKS and a few settings are", what)
 		}
-		return showing(strings.ReplaceAll(what, " ", "_"), []string{setting}), nil
+		return t.showing(strings.ReplaceAll(what, " ", "_"), []string{setting}), nil
 	}
 	slices.Sort(names)
-	return showing("name", names), nil
+	return t.showing("name", names), nil
 }
 
-func showing(name string, lines []string) *wire.PreparedStatement {
+func (t *text) showing(name string, lines []string) *wire.PreparedStatement {
 	r := &result{columns: []column{{name, kindText}}}
 	for _, l := range lines {
 		r.rows = append(r.rows, []value{textValue(l)})
 	}
-	return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
+	return wire.NewStatement(t.session.guarded(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
 		return writeRows(w, r)
-	}, wire.WithColumns(wireColumns(r.columns)))
+	}), wire.WithColumns(wireColumns(r.columns)))
 }
 
 // types says which columns a query returns and which types its parameters have.
 func (q *queries) types(ctx context.Context, query string, tokens []tripsql.Token) ([]column, []uint32, error) {
-	q.engine.mu.Lock()
-	defer q.engine.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	parameters, err := q.parameters(ctx, query)
 	if err != nil {
 		return nil, nil, err
