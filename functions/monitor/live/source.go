@@ -1,0 +1,92 @@
+package live
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// source is where views come from, in parts that fail on their own. It answers
+// when all of its parts do. The Feed's mutex guards it.
+type source struct {
+	name string // for the log
+	at   string // its address, for the log
+	log  *slog.Logger
+
+	shown    Source
+	answered bool // ever
+	parts    map[string]part
+}
+
+// part is one connection.
+type part struct {
+	live bool
+	err  problem // of the last attempt
+}
+
+func newSource(name, at string, log *slog.Logger, parts ...string) *source {
+	s := &source{name: name, at: at, log: log, parts: map[string]part{}}
+	for _, p := range parts {
+		s.parts[p] = part{}
+	}
+	s.shown = Source{State: Connecting, Since: time.Now().UnixMilli()}
+	return s
+}
+
+// live notes that a part has all of its rows.
+func (s *source) live(name string) {
+	s.answered = true
+	s.parts[name] = part{live: true}
+	s.update()
+}
+
+// failed notes why a part gives nothing.
+func (s *source) failed(name string, p problem) {
+	s.answered = s.answered || p.answered || s.parts[name].live
+	s.parts[name] = part{err: p}
+	s.update()
+}
+
+// update computes the state. One that has been lost stays away until every part
+// is back.
+func (s *source) update() {
+	next := Source{State: Live}
+	names := make([]string, 0, len(s.parts))
+	for name := range s.parts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if p := s.parts[name]; !p.live {
+			next.State = s.notLive()
+			if next.Error == "" {
+				next.Error = p.err.text
+			}
+		}
+	}
+	next.Since = s.shown.Since
+	if next.State != s.shown.State {
+		next.Since = time.Now().UnixMilli()
+	}
+	s.tell(next)
+	s.shown = next
+}
+
+func (s *source) notLive() string {
+	for _, p := range s.parts {
+		if p.err.text != "" && s.answered {
+			return Away
+		}
+	}
+	return s.shown.State
+}
+
+// tell logs a change of state, and the first reason why there is no answer.
+func (s *source) tell(next Source) {
+	switch {
+	case next.State == Live && s.shown.State != Live:
+		s.log.Info(s.name+" is live", "at", s.at)
+	case next.State != Live && next.Error != "" && (next.State != s.shown.State || s.shown.Error == ""):
+		s.log.Warn(s.name+" is "+next.State+", tried again until it answers", "at", s.at, "err", next.Error)
+	}
+}
