@@ -3,23 +3,18 @@ package monitor
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"tripcast.dev/functions/registry"
 )
 
-// Bounds of what an action is told.
-const (
-	maxActionBytes = 64 << 10
-	maxBy          = 100 // characters
-	maxReason      = 1000
-)
+// maxActionBytes is the largest body that says what to do.
+const maxActionBytes = 64 << 10
 
 // author is who does it, and why: both are only what they say.
 type author struct {
@@ -71,19 +66,17 @@ func (m *Monitor) act(w http.ResponseWriter, r *http.Request, body any, who *aut
 	if err == nil {
 		err = read(w, r, body)
 	}
-	if err == nil {
-		err = who.check()
-	}
 	var done registry.Action
 	if err == nil {
-		done, err = do(model, registry.Actor{Name: who.By, Reason: who.Reason})
+		by := registry.Actor{Name: strings.TrimSpace(who.By), Reason: strings.TrimSpace(who.Reason)}
+		done, err = do(model, by)
 	}
 	if err != nil {
 		m.refuse(w, r, model, who.By, err)
 		return
 	}
 	m.log.InfoContext(r.Context(), "action", "kind", done.Kind, "model", model, "from", done.From, "to", done.To,
-		"by", who.By, "reason", who.Reason, "address", addressOf(r))
+		"by", done.By, "reason", done.Reason, "address", addressOf(r))
 	writeJSON(w, http.StatusOK, done)
 }
 
@@ -144,31 +137,15 @@ func read(w http.ResponseWriter, r *http.Request, into any) error {
 	return problem{status: http.StatusBadRequest, text: "The body is not what this takes: " + err.Error() + "."}
 }
 
-// check tidies what an author says, which is kept and shown.
-func (a *author) check() error {
-	a.By, a.Reason = strings.TrimSpace(a.By), strings.TrimSpace(a.Reason)
-	for _, field := range []struct {
-		name, text string
-		most       int
-	}{{"by", a.By, maxBy}, {"reason", a.Reason, maxReason}} {
-		if utf8.RuneCountInString(field.text) > field.most || strings.ContainsFunc(field.text, unprintable) {
-			return problem{status: http.StatusBadRequest, text: field.name + " is too long, or has characters that cannot be shown."}
-		}
-	}
-	if a.By == "" {
-		return problem{status: http.StatusBadRequest, text: "by is missing: the audit trail says who did what."}
-	}
-	return nil
-}
-
-func unprintable(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) && c != '\n' }
-
 // refuse answers with why an action was not done.
 func (m *Monitor) refuse(w http.ResponseWriter, r *http.Request, model, by string, err error) {
 	p := m.problemOf(r, err)
 	if p.status != http.StatusTooManyRequests { // the log would be theirs to fill
-		m.log.WarnContext(r.Context(), "action refused", "path", r.URL.Path, "model", model, "by", by,
-			"status", p.status, "reason", p.text, "address", addressOf(r))
+		m.log.WarnContext(r.Context(), "action refused", "path", clip(r.URL.Path), "model", clip(model), "by", clip(by),
+			"status", p.status, "why", p.text, "address", addressOf(r))
 	}
 	m.fail(w, r, p)
 }
+
+// clip bounds what others may have in the log.
+func clip(text string) string { return fmt.Sprintf("%.100s", text) }

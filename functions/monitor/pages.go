@@ -2,7 +2,7 @@ package monitor
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -179,7 +179,7 @@ func (m *Monitor) fillModel(ctx context.Context, page *modelPage, name string) e
 	}
 	spec, found := catalogue.Find(name)
 	if !found {
-		return registry.ErrNotFound
+		return fmt.Errorf("%w: the catalogue has no model %q", registry.ErrNotFound, clip(name))
 	}
 	d := describe(spec)
 	page.Kind, page.Parameters, page.Features = d.kind, d.parameters, spec.Features

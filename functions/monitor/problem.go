@@ -112,6 +112,8 @@ func (m *Monitor) problemOf(r *http.Request, err error) problem {
 		}
 	case errors.Is(err, registry.ErrConflict):
 		return problem{status: http.StatusConflict, text: sentence(err), wayOut: "Look at the page again, and decide again."}
+	case errors.Is(err, registry.ErrActor):
+		return problem{status: http.StatusBadRequest, text: sentence(err), wayOut: "The audit trail says who did what, and why."}
 	case errors.As(err, &broken):
 		return problem{status: http.StatusConflict, text: sentence(err), wayOut: "Choose a version that can be read."}
 	}
@@ -120,7 +122,8 @@ func (m *Monitor) problemOf(r *http.Request, err error) problem {
 
 // sentence is an error of another package as a page says it.
 func sentence(err error) string {
-	return strings.TrimPrefix(err.Error(), "registry: ") + "."
+	text := strings.ReplaceAll(err.Error(), "registry: ", "")
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // unavailable is a server that does not answer, or something unforeseen.

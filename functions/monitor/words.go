@@ -26,17 +26,18 @@ const (
 // what is nil, zero as a time, or no number is a dash.
 func functions(static *static) template.FuncMap {
 	return template.FuncMap{
-		"asset":   static.path, // the URL of a static file
-		"seconds": seconds,     // 12.3 s, 5 min 20 s, 1 h 05 min
-		"millis":  millis,      // 13 ms, 1.25 s
-		"number":  number,      // 12 345
-		"bytes":   byteSize,    // 25.5 kB
-		"signed":  signed,      // +3.2, −3.2
-		"clock":   clock,       // Mon 4 Jan 2016 08:59, by the city's clock
-		"when":    when,        // <time>2026-11-24 19:09:28 UTC</time>
-		"rfc3339": rfc3339,     // 2026-11-24T19:09:28Z, for a datetime attribute
-		"short":   short,       // 8 characters of a hash
-		"json":    prettyJSON,  // indented; bytes that are no JSON as they are
+		"asset":   static.path,  // the URL of a static file
+		"seconds": seconds,      // 12.3 s, 5 min 20 s, 1 h 05 min
+		"millis":  millis,       // 13 ms, 1.25 s
+		"number":  number,       // 12 345
+		"bytes":   byteSize,     // 25.5 kB
+		"error":   errorSeconds, // 349.6 s, whatever its size: columns of them are compared
+		"signed":  signed,       // +3.2 s, −3.2 s: one is too much or too little
+		"clock":   clock,        // Mon 4 Jan 2016 08:59, by the city's clock
+		"when":    when,         // <time>2026-11-24 19:09:28 UTC</time>
+		"rfc3339": rfc3339,      // 2026-11-24T19:09:28Z, for a datetime attribute
+		"short":   short,        // 8 characters of a hash
+		"json":    prettyJSON,   // indented; bytes that are no JSON as they are
 	}
 }
 
@@ -130,19 +131,52 @@ func byteSize(v any) string {
 	return strconv.FormatFloat(n/1e6, 'f', 1, 64) + unitSpace + "MB"
 }
 
+// tooLarge is from where on an error is no longer written out: a model that has
+// exploded must not break a table.
+const tooLarge = 99_999.5
+
+func errorSeconds(v any) string {
+	f, ok := float(v)
+	switch {
+	case !ok:
+		return nothing
+	case math.Abs(f) < tooLarge:
+		return tenths(f) + unitSpace + "s"
+	}
+	return scientific(f) + unitSpace + "s"
+}
+
 func signed(v any) string {
 	f, ok := float(v)
 	if !ok {
 		return nothing
 	}
-	text := strconv.FormatFloat(math.Abs(f), 'f', 1, 64)
-	switch {
-	case text == "0.0":
-		return "0.0"
-	case f < 0:
+	text := errorSeconds(f)
+	if f > 0 && text != "0.0"+unitSpace+"s" {
+		return "+" + text
+	}
+	return text
+}
+
+// tenths has one digit behind the point, and no sign where it is 0.
+func tenths(f float64) string {
+	before, after, _ := strings.Cut(strconv.FormatFloat(math.Abs(f), 'f', 1, 64), ".")
+	whole, err := strconv.ParseInt(before, 10, 64)
+	if err != nil {
+		return nothing
+	}
+	text := grouped(whole) + "." + after
+	if f < 0 && text != "0.0" {
 		return minus + text
 	}
-	return "+" + text
+	return text
+}
+
+// scientific is 1.2 × 10⁷.
+func scientific(f float64) string {
+	digits, power, _ := strings.Cut(strconv.FormatFloat(f, 'e', 1, 64), "e+")
+	raised := strings.Map(func(c rune) rune { return []rune("⁰¹²³⁴⁵⁶⁷⁸⁹")[c-'0'] }, strings.TrimLeft(power, "0"))
+	return strings.Replace(digits, "-", minus, 1) + unitSpace + "×" + unitSpace + "10" + raised
 }
 
 // moment reads a time. It reports false for none.
