@@ -37,7 +37,7 @@ var mayImport = []struct {
 
 // light are the functions' binaries; heavy is what they must not contain.
 var (
-	light = []string{"functions/cmd/predict", "functions/cmd/learn", "functions/cmd/models", "functions/cmd/setup"}
+	light = []string{"functions/cmd/predict", "functions/cmd/learn", "functions/cmd/models", "functions/cmd/monitor", "functions/cmd/setup"}
 	heavy = []string{"k8s.io/", "knative.dev/", "github.com/duckdb/", "github.com/twmb/franz-go/pkg/kfake", "github.com/alicebob/miniredis"}
 )
 

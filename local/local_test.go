@@ -204,8 +204,16 @@ type running struct {
 // launch starts a system and waits until it plays trips.
 func launch(t *testing.T, args ...string) *running {
 	t.Helper()
+	return launchWith(t, nil, args...)
+}
+
+// launchWith is launch in an environment.
+func launchWith(t *testing.T, env map[string]string, args ...string) *running {
+	t.Helper()
 	log := &output{}
-	o, err := parse(invoke(io.Discard, log, append([]string{"--free-ports"}, args...)...))
+	in := invoke(io.Discard, log, append([]string{"--free-ports"}, args...)...)
+	in.getenv = func(name string) string { return env[name] }
+	o, err := parse(in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -435,6 +443,7 @@ func TestRefusals(t *testing.T) {
 		{"sql port", []string{"--sql-listen", address}, exitLost, []string{address, "--sql-listen"}},
 		{"predict port", []string{"--predict-listen", address}, exitLost, []string{address, "--predict-listen"}},
 		{"learn port", []string{"--learn-listen", address}, exitLost, []string{address, "--learn-listen"}},
+		{"monitor port", []string{"--monitor-listen", address}, exitLost, []string{address, "--monitor-listen", "--free-ports", "--monitor-listen off"}},
 		{"no redis there", []string{"--redis", "redis://" + freeAddress(t)}, exitLost, []string{"--redis"}},
 		{"bad catalogue", []string{"--models", bad}, exitLost, []string{"models.yaml", "line 5", "Linear"}},
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tripcast.dev/functions/kafka"
+	"tripcast.dev/functions/monitor"
 	"tripcast.dev/functions/simulate"
 	"tripcast.dev/local/broker"
 	"tripcast.dev/local/eventing"
@@ -28,6 +29,7 @@ type options struct {
 	predict, learn   string // URLs of functions that run elsewhere; empty: in this process
 	sinks            string // URL at which they find the KafkaSinks; empty: where those listen
 	models           string // catalogue; empty: infra/models.yaml
+	token            string // of those who may act on the dashboard; empty: nobody may
 
 	listen    listen
 	exit      bool
@@ -41,7 +43,7 @@ type options struct {
 
 // listen are the addresses of the parts.
 type listen struct {
-	kafka, redis, sql, predict, learn, ingress string
+	kafka, redis, sql, predict, learn, ingress, monitor string
 }
 
 // free takes any port for every part whose address is not given.
@@ -50,6 +52,7 @@ func (l *listen) free(flags *flag.FlagSet) {
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	for part, address := range map[string]*string{
 		"kafka": &l.kafka, "redis": &l.redis, "sql": &l.sql, "predict": &l.predict, "learn": &l.learn, "ingress": &l.ingress,
+		"monitor": &l.monitor,
 	} {
 		if !given[part+"-listen"] {
 			*address = "127.0.0.1:0"
@@ -111,6 +114,7 @@ func parse(in invocation) (options, error) {
 	flags.StringVar(&o.listen.predict, "predict-listen", "127.0.0.1:8081", "`address` of predict")
 	flags.StringVar(&o.listen.learn, "learn-listen", "127.0.0.1:8082", "`address` of learn")
 	flags.StringVar(&o.listen.ingress, "ingress-listen", eventing.DefaultIngressAddr, "`address` of the KafkaSinks")
+	flags.StringVar(&o.listen.monitor, "monitor-listen", defaultMonitor, "`address` of the dashboard, or off; MONITOR_TOKEN in the environment lets who knows it promote models there")
 	free := flags.Bool("free-ports", false, "let every part listen on any free port of 127.0.0.1")
 	flags.BoolVar(&o.exit, "exit-when-done", false, "end when every trip has been predicted and learned; the exit code is 0 only if nothing was lost")
 	flags.DurationVar(&o.patience, "patience", time.Minute, "with --exit-when-done: give up when the simulation is over and nothing has moved for so long")
@@ -126,6 +130,10 @@ func parse(in invocation) (options, error) {
 		if o.kafka, err = in.kafka(*brokers); err != nil {
 			return o, err
 		}
+	}
+	o.token = in.getenv(envToken)
+	if err := monitor.CheckToken(o.token); err != nil {
+		return o, usageError{fmt.Errorf("%s: %w", envToken, err)}
 	}
 	if *free {
 		o.listen.free(flags)

@@ -32,7 +32,7 @@ func TestParts(t *testing.T) {
 	for name, emulator := range map[string]func(c *composed) []string{
 		"eventing": func(c *composed) []string { return []string{"eventing", "--kafka", c.kafka} },
 		"whole": func(c *composed) []string {
-			return []string{"--trips", "none", "--kafka", c.kafka, "--redis", c.redis, "--materialize", c.dsn}
+			return []string{"--trips", "none", "--kafka", c.kafka, "--redis", c.redis, "--materialize", c.dsn, "--monitor-listen", "127.0.0.1:0"}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,6 +45,7 @@ type system struct {
 	redisAt  string            // URL, without a password
 	sqlAt    string            // of the stand-in, or of Materialize
 	urls     map[string]string // of the functions
+	monitor  string            // URL of the dashboard, empty where there is none
 }
 
 func newSystem(o options, stderr io.Writer) *system {
@@ -67,7 +68,7 @@ func (s *system) run(ctx context.Context) (*Report, error) {
 
 func (s *system) start(ctx context.Context) error {
 	steps := []func(context.Context) error{
-		s.startKafka, s.startRedis, s.applyCatalogue, s.openTrips, s.startFunctions, s.startSQL, s.startCounting,
+		s.startKafka, s.startRedis, s.applyCatalogue, s.openTrips, s.startFunctions, s.startSQL, s.startMonitor, s.startCounting,
 		// Last: whatever they deliver has where to go.
 		s.startSources,
 	}
@@ -93,6 +94,9 @@ func (s *system) greet() error {
 			return " (embedded)"
 		}
 		return ""
+	}
+	if s.monitor != "" {
+		fmt.Fprintf(s.screen, "Dashboard %s\n", s.monitor)
 	}
 	fmt.Fprintf(s.screen, "Kafka %s%s   Redis %s%s   SQL %s%s\n",
 		s.kafka, kind(s.embedded), s.redisAt, kind(s.redis == ""), s.sqlAt, kind(s.materialize == ""))
