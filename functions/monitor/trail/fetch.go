@@ -20,7 +20,7 @@ const (
 // and little enough that every partition gets on.
 const (
 	maxAnswer    = 4 << 20
-	maxPartition = 1 << 20
+	maxPartition = 512 << 10
 )
 
 // request asks a broker for more of partitions that it leads.
@@ -36,23 +36,21 @@ func (q *request) send(ctx context.Context, client *kgo.Client, left int64) {
 	fetch := kmsg.NewPtrFetchRequest()
 	fetch.MaxWaitMillis = 0 // what is asked for is there
 	fetch.MaxBytes = int32(min(maxAnswer, left))
-	fetch.IsolationLevel = 1 // read committed
-	fetch.SessionEpoch = -1  // no session
-	at := make(map[string]int)
-	for _, s := range q.spans {
-		i, ok := at[s.topic]
-		if !ok {
-			i = len(fetch.Topics)
-			at[s.topic] = i
-			topic := kmsg.NewFetchRequestTopic()
-			topic.Topic = s.topic
-			fetch.Topics = append(fetch.Topics, topic)
+	fetch.IsolationLevel = readCommitted
+	fetch.SessionEpoch = -1 // no session
+	for _, name := range topicsOf(q.spans) {
+		topic := kmsg.NewFetchRequestTopic()
+		topic.Topic = name
+		for _, s := range q.spans {
+			if s.topic == name {
+				partition := kmsg.NewFetchRequestTopicPartition()
+				partition.Partition = s.partition
+				partition.FetchOffset = s.next
+				partition.PartitionMaxBytes = maxPartition
+				topic.Partitions = append(topic.Partitions, partition)
+			}
 		}
-		partition := kmsg.NewFetchRequestTopicPartition()
-		partition.Partition = s.partition
-		partition.FetchOffset = s.next
-		partition.PartitionMaxBytes = maxPartition
-		fetch.Topics[i].Partitions = append(fetch.Topics[i].Partitions, partition)
+		fetch.Topics = append(fetch.Topics, topic)
 	}
 	response, err := client.Broker(int(q.leader)).Request(ctx, fetch)
 	if err != nil {
@@ -80,14 +78,15 @@ func (r *reading) take(ctx context.Context, q *request) bool {
 		for j := range topic.Partitions {
 			answer := &topic.Partitions[j]
 			for _, s := range q.spans {
-				if s.topic == topic.Topic && s.partition == answer.Partition {
+				// What was packed well may have used up the budget by now.
+				if s.topic == topic.Topic && s.partition == answer.Partition && *r.left > 0 {
 					led = r.advance(s, answer) && led
 				}
 			}
 		}
 	}
 	// Asked first, it would have got its next record, were there one to be had.
-	if led && first.next == began {
+	if led && first.next == began && *r.left > 0 {
 		r.giveUp(first)
 	}
 	return led

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync/atomic"
 )
 
@@ -27,10 +28,10 @@ func (t *Trail) unavailable(err error) error {
 func (t *Trail) reason(err error) string {
 	var op *net.OpError
 	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Sprintf("no answer within %v", t.bounds.time)
 	case errors.As(err, &op) && op.Op == "dial" && op.Addr != nil:
 		return fmt.Sprintf("nobody listens at %s: %v", op.Addr, op.Err)
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("no answer within %v", t.bounds.time)
 	}
 	return err.Error()
 }

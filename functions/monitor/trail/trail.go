@@ -12,7 +12,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
 
@@ -49,7 +48,6 @@ type Config struct {
 // and of the others a few go on at a time while the rest wait.
 type Trail struct {
 	client *kgo.Client
-	admin  *kadm.Client
 	outage outage
 	bounds bounds
 	unpack kgo.Decompressor
@@ -86,7 +84,6 @@ func New(cfg Config) (*Trail, error) {
 	slots := make(chan struct{}, maxLooks)
 	return &Trail{
 		client:  client,
-		admin:   kadm.NewClient(client),
 		outage:  outage{log: cfg.Log},
 		unpack:  kgo.DefaultDecompressor(),
 		bounds:  bounds{bytes: maxBytes, time: maxTime, events: maxEvents},
@@ -107,6 +104,7 @@ func clientOptions(cfg Config) []kgo.Opt {
 		kgo.RequestRetries(3),
 		kgo.RetryBackoffFn(func(int) time.Duration { return retryAfter }),
 		kgo.DialTimeout(maxTime),
+		kgo.RequestTimeoutOverhead(maxTime),
 	}
 	return append(opts, cfg.Options...)
 }
