@@ -52,8 +52,8 @@ func unprintable(r rune) bool {
 // Action is an entry of the audit trail: something that was done to the models
 // by hand or by a catalogue.
 type Action struct {
-	At     time.Time `json:"at"`   // by Redis's clock
-	Kind   string    `json:"kind"` // KindPromote, KindRollback or KindApply
+	At     time.Time `json:"at,omitzero"` // by Redis's clock
+	Kind   string    `json:"kind"`        // KindPromote, KindRollback or KindApply
 	Model  string    `json:"model"`
 	From   string    `json:"from"` // the champion or version that was replaced
 	To     string    `json:"to"`   // the champion now, or the version gone back to
@@ -128,20 +128,24 @@ func everyModel(ctx context.Context, client redis.UniversalClient) ([]string, er
 
 // queue adds an action to the audit trail, inside of the transaction that does
 // it. When it was is in the id that Redis gives it.
-func (a Action) queue(ctx context.Context, pipe redis.Pipeliner, key string) *redis.StringCmd {
-	return pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, MaxLen: auditLength, Approx: true, Values: []any{
-		"kind", a.Kind, "model", a.Model, "from", a.From, "to", a.To, "by", a.By, "reason", a.Reason,
-	}})
+func (a Action) queue(ctx context.Context, pipe redis.Pipeliner, key string) (*redis.StringCmd, error) {
+	encoded, err := json.Marshal(a)
+	return pipe.XAdd(ctx, &redis.XAddArgs{
+		Stream: key, MaxLen: auditLength, Approx: true, Values: []any{entryJSON, encoded},
+	}), err
 }
 
 // parseAction reads an entry of the audit trail.
 func parseAction(entry redis.XMessage) (Action, error) {
-	f := fields{values: entry.Values}
-	a := Action{
-		At: entryTime(entry.ID), Kind: f.text("kind"), Model: f.text("model"),
-		From: f.text("from"), To: f.text("to"), By: f.text("by"), Reason: f.text("reason"),
+	var a Action
+	if err := parseEntry(entry, &a); err != nil {
+		return Action{}, err
 	}
-	return a, f.err
+	if a.Kind == "" || a.Model == "" {
+		return Action{}, errors.New("is not an action")
+	}
+	a.At = entryTime(entry.ID)
+	return a, nil
 }
 
 // entryTime is when Redis gave an entry its id.

@@ -108,10 +108,10 @@ func tryReplaceChampion(ctx context.Context, client redis.UniversalClient, fallb
 			return fmt.Errorf("%w: the champion is %s by now, not %s", ErrConflict, champion, expect)
 		}
 		var entry *redis.StringCmd
-		_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {
 			pipe.Set(ctx, championKey, action.To, 0)
-			entry = action.queue(ctx, pipe, championAuditKey)
-			return nil
+			entry, err = action.queue(ctx, pipe, championAuditKey)
+			return err
 		})
 		if err == nil {
 			action.At = entryTime(entry.Val())

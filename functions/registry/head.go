@@ -25,6 +25,9 @@ const (
 	fieldState     = "state"
 )
 
+// lastMillisecond is that of the year 9999: JSON knows no later time.
+const lastMillisecond = 253402300799999
+
 // head is what Redis knows of a model, but for the ids.
 type head struct {
 	version   uint64

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -87,15 +89,12 @@ func LineageSince(ctx context.Context, client redis.UniversalClient, model strin
 
 // queue adds a commit to the lineage, inside of the transaction that makes it.
 // The lineage is trimmed to about so many commits, unless that is 0.
-func (c Commit) queue(ctx context.Context, pipe redis.Pipeliner, model, id string, length int) {
-	values := []any{
-		"version", c.Version, "commit", c.Name, "parent", c.Parent, "kind", c.Kind, "labels", c.Labels,
-		"first", c.First, "last", c.Last, "count", c.Count, "spec", c.Spec, "at_ms", c.At.UnixMilli(),
-	}
-	if c.Kind == KindRollback {
-		values = append(values, "from", c.From)
-	}
-	pipe.XAdd(ctx, &redis.XAddArgs{Stream: lineageKey(model), ID: id, MaxLen: int64(length), Approx: true, Values: values})
+func (c Commit) queue(ctx context.Context, pipe redis.Pipeliner, model, id string, length int) error {
+	encoded, err := json.Marshal(c)
+	pipe.XAdd(ctx, &redis.XAddArgs{
+		Stream: lineageKey(model), ID: id, MaxLen: int64(length), Approx: true, Values: []any{entryJSON, encoded},
+	})
+	return err
 }
 
 // entryID is the id of a version's entry, in a stream whose newest entry is
@@ -119,51 +118,30 @@ func splitID(id string) (first, second uint64) {
 
 // parseCommit reads an entry of a lineage.
 func parseCommit(entry redis.XMessage) (Commit, error) {
-	f := fields{values: entry.Values}
-	c := Commit{
-		Version: f.number("version"), Name: f.text("commit"), Parent: f.text("parent"), Kind: f.text("kind"),
-		Labels: int(f.number("labels")), First: f.text("first"), Last: f.text("last"),
-		Count: f.number("count"), Spec: f.text("spec"), At: f.time("at_ms"),
+	var c Commit
+	if err := parseEntry(entry, &c); err != nil {
+		return Commit{}, err
 	}
-	if c.Kind == KindRollback {
-		c.From = f.number("from")
+	if c.Version == 0 || c.Name == "" || c.Kind == "" || c.Labels < 0 {
+		return Commit{}, errors.New("is not a commit")
 	}
-	return c, f.err
+	return c, nil
 }
 
-// fields reads the fields of an entry and keeps the first error.
-type fields struct {
-	values map[string]any
-	err    error
-}
+// entryJSON is the one field of an entry. Many fields would be as readable, and
+// cost a commit more.
+const entryJSON = "json"
 
-func (f *fields) text(name string) string {
-	text, ok := f.values[name].(string)
-	if !ok && f.err == nil {
-		f.err = fmt.Errorf("has no %s", name)
+func parseEntry(entry redis.XMessage, to any) error {
+	encoded, ok := entry.Values[entryJSON].(string)
+	if !ok {
+		return errors.New("has no field " + entryJSON)
 	}
-	return text
-}
-
-func (f *fields) number(name string) uint64 {
-	text := f.text(name)
-	n, err := strconv.ParseUint(text, 10, 63)
-	if err != nil && f.err == nil {
-		f.err = fmt.Errorf("has the %s %.64q", name, text)
+	if err := json.Unmarshal([]byte(encoded), to); err != nil {
+		return fmt.Errorf("cannot be read: %w", err)
 	}
-	return n
+	return nil
 }
-
-func (f *fields) time(name string) time.Time {
-	ms := f.number(name)
-	if ms > lastMillisecond && f.err == nil {
-		f.err = fmt.Errorf("has the %s %d", name, ms)
-	}
-	return time.UnixMilli(int64(ms)).UTC()
-}
-
-// lastMillisecond is that of the year 9999: JSON knows no later time.
-const lastMillisecond = 253402300799999
 
 // newestEntries reads a stream backwards.
 func newestEntries(ctx context.Context, client redis.UniversalClient, key string, limit int) ([]redis.XMessage, error) {

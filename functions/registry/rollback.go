@@ -188,15 +188,11 @@ func (r rollback) exec(ctx context.Context, tx *redis.Tx, f found, action Action
 		Count: after.count, Spec: after.spec, At: after.committed,
 	}
 	var entry *redis.StringCmd
-	_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-		if err := r.keep(ctx, pipe, f); err != nil {
-			return err
-		}
+	_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {
 		pipe.Unlink(ctx, headKey(name)) // of whatever type it is
 		after.write(ctx, pipe, name, []byte(f.state))
-		commit.queue(ctx, pipe, name, entryID(after.version, f.last), 0)
-		entry = action.queue(ctx, pipe, auditKey(name))
-		return nil
+		entry, err = action.queue(ctx, pipe, auditKey(name))
+		return errors.Join(err, r.keep(ctx, pipe, f), commit.queue(ctx, pipe, name, entryID(after.version, f.last), 0))
 	})
 	if err != nil {
 		return "", err

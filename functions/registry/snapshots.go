@@ -42,38 +42,22 @@ func Snapshots(ctx context.Context, client redis.UniversalClient, model string) 
 	return snapshots, nil
 }
 
-// indexed is a snapshot in the index, under its version.
-type indexed struct {
-	Count      uint64 `json:"count"`
-	Commit     string `json:"commit"`
-	Spec       string `json:"spec"`
-	AtMS       int64  `json:"at_ms"`
-	StateBytes int    `json:"state_bytes"`
-	Last       string `json:"last,omitempty"`
-}
-
-// parseSnapshot reads an entry of the index.
+// parseSnapshot reads an entry of the index, of the field that is its version.
 func parseSnapshot(version, entry string) (Snapshot, error) {
-	v, err := strconv.ParseUint(version, 10, 63)
-	if err != nil || v == 0 || strconv.FormatUint(v, 10) != version {
-		return Snapshot{}, fmt.Errorf("the snapshot %.64q is of no version", version)
+	var s Snapshot
+	if err := json.Unmarshal([]byte(entry), &s); err != nil {
+		return Snapshot{}, fmt.Errorf("the snapshot %.64q cannot be read: %w", version, err)
 	}
-	var i indexed
-	if err := json.Unmarshal([]byte(entry), &i); err != nil {
-		return Snapshot{}, fmt.Errorf("snapshot %d: %w", v, err)
+	if s.Version == 0 || strconv.FormatUint(s.Version, 10) != version || s.Commit == "" || s.StateBytes < 0 {
+		return Snapshot{}, fmt.Errorf("the snapshot %.64q is %.200q", version, entry)
 	}
-	if i.Commit == "" || i.AtMS < 0 || i.AtMS > lastMillisecond || i.StateBytes < 0 {
-		return Snapshot{}, fmt.Errorf("snapshot %d is described as %.200q", v, entry)
-	}
-	return Snapshot{
-		Version: v, Count: i.Count, Commit: i.Commit, Spec: i.Spec,
-		At: time.UnixMilli(i.AtMS).UTC(), StateBytes: i.StateBytes, Last: i.Last,
-	}, nil
+	return s, nil
 }
 
 // queue keeps a snapshot, inside of the transaction that makes it, and drops others.
 func (s Snapshot) queue(ctx context.Context, pipe redis.Pipeliner, model string, state []byte, drop []string) error {
-	entry, err := json.Marshal(indexed{s.Count, s.Commit, s.Spec, s.At.UnixMilli(), len(state), s.Last})
+	s.StateBytes = len(state)
+	entry, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}

@@ -371,8 +371,7 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, now time.Time, 
 	_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
 		after.writeIDs(ctx, pipe, w.spec.Name, ids, rotated)
 		after.write(ctx, pipe, w.spec.Name, w.state)
-		commit.queue(ctx, pipe, w.spec.Name, entry, w.opts.LineageLength)
-		return kept(ctx, pipe)
+		return errors.Join(commit.queue(ctx, pipe, w.spec.Name, entry, w.opts.LineageLength), kept(ctx, pipe))
 	})
 	if err != nil {
 		var reply redis.Error
