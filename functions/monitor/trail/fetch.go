@@ -21,6 +21,8 @@ const (
 const (
 	maxAnswer    = 4 << 20
 	maxPartition = 512 << 10
+	minPartition = 16 << 10
+	usualRecord  = 1 << 10
 )
 
 // request asks a broker for more of partitions that it leads.
@@ -46,7 +48,7 @@ func (q *request) send(ctx context.Context, client *kgo.Client, left int64) {
 				partition := kmsg.NewFetchRequestTopicPartition()
 				partition.Partition = s.partition
 				partition.FetchOffset = s.next
-				partition.PartitionMaxBytes = maxPartition
+				partition.PartitionMaxBytes = s.want()
 				topic.Partitions = append(topic.Partitions, partition)
 			}
 		}

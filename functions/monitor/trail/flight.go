@@ -83,6 +83,9 @@ func (f *flights[K, V]) land(key K, flight *flight[V]) {
 	if f.going[key] == flight {
 		delete(f.going, key)
 	}
+	if f.closed && flight.err != nil {
+		flight.err = errClosed // and not that it was cancelled, which is the caller's to do
+	}
 }
 
 // leave gives up waiting for a flight, and ends it if nobody else waits.

@@ -28,8 +28,9 @@ type letters struct {
 	count  int64
 }
 
-// firstStep is how many records are read of the end of a partition at first.
-const firstStep = 16
+// minStep is the least number of records that are read of the end of a partition
+// at once. Each step doubles what there is.
+const minStep = 16
 
 // DeadLetters are the newest dead letters, the newest first, and the number of
 // all there are. It reads no more of the topic than its end.
@@ -61,8 +62,8 @@ func total(spans []*span) int64 {
 	return n
 }
 
-// tail reads the topic backwards, in growing steps, until every partition has
-// given enough or has been read.
+// tail reads the topic backwards, step by step, until every partition has given
+// enough or has been read.
 func (t *Trail) tail(ctx context.Context, limit int) (letters, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.bounds.time)
 	defer cancel()
@@ -74,23 +75,28 @@ func (t *Trail) tail(ctx context.Context, limit int) (letters, error) {
 	left := t.bounds.bytes
 	given := make(map[int32]int)
 	var found []Event
-	for step := int64(firstStep); ; step *= 2 {
+	for {
 		var steps []*span
 		for _, p := range partitions {
-			if p.next < p.end && given[p.partition] < limit {
-				steps = append(steps, p.cutEnd(step))
+			if missing := limit - given[p.partition]; missing > 0 && p.next < p.end {
+				steps = append(steps, p.cutEnd(max(minStep, min(int64(missing), int64(given[p.partition])))))
 			}
 		}
 		if len(steps) == 0 {
 			break
 		}
+		var read []Event
 		all, err := t.read(ctx, steps, &left, func(r *kgo.Record) bool {
 			given[r.Partition]++
-			found = append(found, eventOf(r))
+			read = append(read, eventOf(r))
 			return true
 		})
-		if err != nil && len(found) == 0 {
+		if err != nil && len(found)+len(read) == 0 {
 			return letters{}, t.unavailable(err)
+		}
+		// A step that was given up has its newest records last, unread.
+		if all || len(found) == 0 {
+			found = append(found, read...)
 		}
 		if !all {
 			break

@@ -35,13 +35,26 @@ type span struct {
 	partition int32
 	leader    int32
 	next, end int64 // offsets
-	read      int64 // bytes
+
+	read     int64 // bytes
+	readFrom int64 // the offset of their first
+}
+
+// want is how many bytes to ask for: about what the rest has, if its records are
+// as large as those that have been read.
+func (s *span) want() int32 {
+	size := int64(usualRecord)
+	if n := s.next - s.readFrom; n > 0 && s.read > 0 {
+		size = s.read/n + 1
+	}
+	return int32(min(max(size*(s.end-s.next)*5/4, minPartition), maxPartition))
 }
 
 // cutEnd takes the last n offsets off a span.
 func (s *span) cutEnd(n int64) *span {
 	cut := *s
 	cut.next = max(s.next, s.end-n)
+	cut.readFrom = cut.next
 	s.end = cut.next
 	return &cut
 }
@@ -173,7 +186,7 @@ func (t *Trail) between(ctx context.Context, partitions []*span, from, to time.T
 				end = min(end, until)
 			}
 		}
-		p.next, p.end = start, max(start, end)
+		p.next, p.end, p.readFrom = start, max(start, end), start
 		known = append(known, p)
 	}
 	return known, nil
