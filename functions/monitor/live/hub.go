@@ -84,8 +84,10 @@ func (h *hub) publish(now Now, may changed, news Trips, renewed bool) {
 		event string
 		view  any
 	}{
-		{changedSummary, EventSummary, now.Summary}, {changedModels, EventModels, now.Models},
-		{changedErrors, EventErrors, now.Errors}, {changedSegments, EventSegments, now.Segments},
+		{changedSummary, EventSummary, now.Summary},
+		{changedModels, EventModels, now.Models},
+		{changedErrors, EventErrors, now.Errors},
+		{changedSegments, EventSegments, now.Segments},
 	} {
 		if may&view.bit != 0 && next.views[i].replace(view.event, encode(view.view)) {
 			different = true

@@ -43,6 +43,7 @@ type timing struct {
 	load     time.Duration // of the newest trips
 	look     time.Duration // of one trip, all in all
 	poll     time.Duration // between two looks at Redis and Kafka
+	polled   time.Duration // that a look may take
 	publish  time.Duration // between two messages of a kind
 	slowly   time.Duration // the same of errors and segments
 	retryMin time.Duration
@@ -51,7 +52,7 @@ type timing struct {
 
 var defaultTiming = timing{
 	connect: 5 * time.Second, answer: 10 * time.Second, fetch: 250 * time.Millisecond, load: 30 * time.Second,
-	look: 2 * time.Second, poll: time.Second, publish: 250 * time.Millisecond, slowly: time.Second,
+	look: 2 * time.Second, poll: time.Second, polled: 2 * time.Second, publish: 250 * time.Millisecond, slowly: time.Second,
 	retryMin: 100 * time.Millisecond, retryMax: 3 * time.Second,
 }
 

@@ -61,7 +61,7 @@ func (f *Feed) poll(ctx context.Context, look func(context.Context)) {
 	ticker := time.NewTicker(f.timing.poll)
 	defer ticker.Stop()
 	for {
-		bounded, cancel := context.WithTimeout(ctx, 2*f.timing.poll)
+		bounded, cancel := context.WithTimeout(ctx, f.timing.polled)
 		look(bounded)
 		cancel()
 		select {
@@ -108,7 +108,6 @@ func crowned(actions []registry.Action, champion string) time.Time {
 	}
 	return time.Time{}
 }
-
 
 // pollDeadLetters counts them about once a second.
 func (f *Feed) pollDeadLetters(ctx context.Context) {

@@ -22,6 +22,7 @@ type problem struct {
 	text string
 	// answered says that something was there to refuse.
 	answered bool
+	cause    error // for the log
 }
 
 // viewError is what went wrong with one view.
@@ -46,30 +47,36 @@ func (e *columnError) Error() string {
 // databaseProblem explains an error of a connection to the database. Codes are
 // those of Postgres.
 func databaseProblem(err error) problem {
+	p := explainDatabase(err)
+	p.cause = err
+	return p
+}
+
+func explainDatabase(err error) problem {
 	if column, ok := errors.AsType[*columnError](err); ok {
-		return problem{column.Error(), true}
+		return problem{text: column.Error(), answered: true}
 	}
 	answer, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		if strings.Contains(err.Error(), "server refused TLS connection") {
-			return problem{"the database has no TLS, which its URL asks for: sslmode=disable goes without", true}
+			return problem{text: "the database has no TLS, which its URL asks for: sslmode=disable goes without", answered: true}
 		}
-		return problem{"the database does not answer: " + reason(err), false}
+		return problem{text: "the database does not answer: " + reason(err)}
 	}
 	view, ofView := errors.AsType[*viewError](err)
 	switch {
 	case strings.HasPrefix(answer.Code, "28"): // invalid authorization
-		return problem{"the database refuses the user or the password", true}
+		return problem{text: "the database refuses the user or the password", answered: true}
 	case strings.HasPrefix(answer.Code, "3D"): // invalid catalog name
-		return problem{"the server has no database of the name that its URL gives", true}
+		return problem{text: "the server has no database of the name that its URL gives", answered: true}
 	case strings.HasPrefix(answer.Code, "57P"): // starting, or going down
-		return problem{"the database is not ready: " + oneLine(answer.Message), true}
+		return problem{text: "the database is not ready: " + oneLine(answer.Message), answered: true}
 	case ofView && missing(answer):
-		return problem{"view " + view.view + " does not exist: run setup", true}
+		return problem{text: "view " + view.view + " does not exist: run setup", answered: true}
 	case ofView:
-		return problem{"view " + view.view + ": " + oneLine(answer.Message), true}
+		return problem{text: "view " + view.view + ": " + oneLine(answer.Message), answered: true}
 	}
-	return problem{"the database refuses: " + oneLine(answer.Message), true}
+	return problem{text: "the database refuses: " + oneLine(answer.Message), answered: true}
 }
 
 // missing reports whether a server does not have what was asked for. Materialize,
@@ -82,25 +89,32 @@ func missing(answer *pgconn.PgError) bool {
 
 // redisProblem explains an error of package registry.
 func redisProblem(err error) problem {
+	p := explainRedis(err)
+	p.cause = err
+	return p
+}
+
+func explainRedis(err error) problem {
 	if errors.Is(err, registry.ErrNoModels) {
-		return problem{"no catalogue of models has been applied: run setup", true}
+		return problem{text: "no catalogue of models has been applied: run setup", answered: true}
 	}
 	if answer, ok := errors.AsType[redis.Error](err); ok {
 		for _, refused := range []string{"NOAUTH", "WRONGPASS", "NOPERM"} {
 			if strings.HasPrefix(answer.Error(), refused) {
-				return problem{"Redis refuses the user or the password", true}
+				return problem{text: "Redis refuses the user or the password", answered: true}
 			}
 		}
-		return problem{"Redis refuses: " + oneLine(answer.Error()), true}
+		return problem{text: "Redis refuses: " + oneLine(answer.Error()), answered: true}
 	}
 	if errors.Is(err, registry.ErrUnavailable) {
-		return problem{"Redis does not answer: " + reason(err), false}
+		return problem{text: "Redis does not answer: " + reason(err)}
 	}
-	return problem{oneLine(strings.TrimPrefix(err.Error(), "registry: ")), true}
+	return problem{text: oneLine(strings.TrimPrefix(err.Error(), "registry: ")), answered: true}
 }
 
+// kafkaProblem explains an error of whoever counts the dead letters.
 func kafkaProblem(err error) problem {
-	return problem{"Kafka does not answer: " + reason(err), false}
+	return problem{text: "Kafka does not answer: " + reason(err), cause: err}
 }
 
 // reason is the root of an error of the network. It names no address.

@@ -51,6 +51,7 @@ func (s *source) failed(name string, p problem) {
 // is back.
 func (s *source) update() {
 	next := Source{State: Live}
+	var cause error
 	names := make([]string, 0, len(s.parts))
 	for name := range s.parts {
 		names = append(names, name)
@@ -60,7 +61,7 @@ func (s *source) update() {
 		if p := s.parts[name]; !p.live {
 			next.State = s.notLive()
 			if next.Error == "" {
-				next.Error = p.err.text
+				next.Error, cause = p.err.text, p.err.cause
 			}
 		}
 	}
@@ -68,7 +69,7 @@ func (s *source) update() {
 	if next.State != s.shown.State {
 		next.Since = time.Now().UnixMilli()
 	}
-	s.tell(next)
+	s.tell(next, cause)
 	s.shown = next
 }
 
@@ -82,11 +83,11 @@ func (s *source) notLive() string {
 }
 
 // tell logs a change of state, and the first reason why there is no answer.
-func (s *source) tell(next Source) {
+func (s *source) tell(next Source, cause error) {
 	switch {
 	case next.State == Live && s.shown.State != Live:
 		s.log.Info(s.name+" is live", "at", s.at)
 	case next.State != Live && next.Error != "" && (next.State != s.shown.State || s.shown.Error == ""):
-		s.log.Warn(s.name+" is "+next.State+", tried again until it answers", "at", s.at, "err", next.Error)
+		s.log.Warn(s.name+" is "+next.State+", tried again until it answers", "at", s.at, "why", next.Error, "err", cause)
 	}
 }
