@@ -10,14 +10,17 @@ import (
 	"sync"
 
 	wire "github.com/jeroenrinzema/psql-wire"
+	"github.com/jeroenrinzema/psql-wire/codes"
+	psqlerr "github.com/jeroenrinzema/psql-wire/errors"
 )
 
 // client is a connection that notices at once that its other end has gone, also
 // while a FETCH waits and nobody reads: it reads ahead.
 type client struct {
 	net.Conn
-	ahead *io.PipeReader
-	gone  context.Context
+	ahead   *io.PipeReader
+	gone    context.Context
+	serving context.Context // of Serve
 
 	// What a cancel request names, and what it cancels.
 	process, secret int32
@@ -27,20 +30,21 @@ type client struct {
 
 var (
 	errGone      = errors.New("the client has gone")
-	errCancelled = errors.New("canceling statement due to user request")
+	errStopping  = psqlerr.WithCode(errors.New("terminating connection: the stand-in stops"), codes.AdminShutdown)
+	errCancelled = psqlerr.WithCode(errors.New("canceling statement due to user request"), codes.QueryCanceled)
 )
 
-func newClient(ctx context.Context, conn net.Conn) *client {
-	gone, leave := context.WithCancelCause(ctx)
+func newClient(serving context.Context, conn net.Conn) *client {
+	gone, leave := context.WithCancel(context.Background())
 	read, write := io.Pipe()
-	c := &client{Conn: conn, ahead: read, gone: gone}
+	c := &client{Conn: conn, ahead: read, gone: gone, serving: serving}
 	var key [8]byte
 	_, _ = rand.Read(key[:]) // it never fails
 	c.process = int32(binary.LittleEndian.Uint32(key[:]))
 	c.secret = int32(binary.LittleEndian.Uint32(key[4:]))
 	go func() {
 		_, err := io.Copy(write, conn)
-		leave(errGone)
+		leave()
 		_ = write.CloseWithError(err) // nil is io.EOF
 	}()
 	return c
@@ -68,15 +72,17 @@ func clientOf(ctx context.Context) (*client, bool) {
 	return a.client, ok
 }
 
-// statement gives a statement a context that ends when it is cancelled or the
-// client has gone.
+// statement gives a statement a context that ends when it is cancelled, the
+// client has gone, or Serve ends.
 func (c *client) statement(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(c.gone, func() { cancel(context.Cause(c.gone)) })
+	alone := context.AfterFunc(c.gone, func() { cancel(errGone) })
+	last := context.AfterFunc(c.serving, func() { cancel(errStopping) })
 	c.set(cancel)
 	return ctx, func() {
 		c.set(nil)
-		stop()
+		alone()
+		last()
 		cancel(nil)
 	}
 }

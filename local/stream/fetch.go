@@ -207,7 +207,7 @@ func (s *subscription) fetch(ctx context.Context, w wire.DataWriter, f *fetching
 			pause = min(pause, time.Until(end))
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return context.Cause(ctx)
+			return err
 		}
 	}
 }

@@ -85,7 +85,7 @@ func (q *queries) createView(ctx context.Context, v *view) error {
 // question is a compiled query.
 type question struct {
 	*prepared
-	feeds []int         // what DuckDB reads for it
+	feeds []int          // what DuckDB reads for it
 	views map[*view]bool // what those rows are computed from, and the views themselves
 }
 

@@ -29,7 +29,7 @@ func sessionOf(ctx context.Context) *session {
 	return s
 }
 
-// open starts a session. Its context ends when the client has gone, or Serve ends.
+// openSession starts one for a client that has connected.
 func openSession(ctx context.Context) (context.Context, error) {
 	c, ok := clientOf(ctx)
 	if !ok {
@@ -39,6 +39,7 @@ func openSession(ctx context.Context) (context.Context, error) {
 	return context.WithValue(ctx, sessionKey{}, s), nil
 }
 
+// closeSession leaves nothing of a client that has gone.
 func closeSession(ctx context.Context) error {
 	if s := sessionOf(ctx); s != nil {
 		s.end()
@@ -86,7 +87,11 @@ func (s *session) guarded(fn wire.PreparedStatementFn) wire.PreparedStatementFn 
 		}
 		ctx, done := s.client.statement(ctx)
 		defer done()
-		return s.fail(fn(ctx, w, given))
+		err := fn(ctx, w, given)
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return s.fail(err)
 	}
 }
 
@@ -102,10 +107,11 @@ func (s *session) begin(tag string) *wire.PreparedStatement {
 // what they are called.
 func (s *session) finish(tag string) *wire.PreparedStatement {
 	return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
-		if s.failed {
-			tag = "ROLLBACK"
-		}
+		failed := s.failed
 		s.end()
+		if failed {
+			return w.Complete("ROLLBACK")
+		}
 		return w.Complete(tag)
 	})
 }

@@ -281,8 +281,14 @@ type unit struct {
 }
 
 var units = []unit{
-	{"ms", time.Millisecond}, {"milli", time.Millisecond}, {"us", time.Microsecond}, {"micro", time.Microsecond},
-	{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour},
+	{"ms", time.Millisecond},
+	{"milli", time.Millisecond},
+	{"us", time.Microsecond},
+	{"micro", time.Microsecond},
+	{"s", time.Second},
+	{"m", time.Minute},
+	{"h", time.Hour},
+	{"d", 24 * time.Hour},
 }
 
 // interval reads what may stand for a timeout: 250ms, 1s, 1.5 seconds, 2; several

@@ -68,7 +68,7 @@ type watchedQuery struct {
 type observed struct {
 	question *question
 	out      *relation
-	version  uint64 // of what it read
+	version  uint64 // of what it read; 0 makes it ask again
 	next     time.Time
 }
 
@@ -132,8 +132,8 @@ func (w *watchedQuery) refresh(ctx context.Context) error {
 func (w *watchedQuery) evaluate(ctx context.Context, o *observed, catchUp bool) error {
 	began := time.Now()
 	ctx = context.WithoutCancel(ctx) // others wait for it as well
-	changed, err := w.load(ctx, o, catchUp)
-	if err != nil || !changed {
+	version, err := w.load(ctx, o, catchUp)
+	if err != nil || version == o.version {
 		return err
 	}
 	defer w.queries.unload(o.question)
@@ -142,30 +142,32 @@ func (w *watchedQuery) evaluate(ctx context.Context, o *observed, catchUp bool) 
 		return err
 	}
 	o.out.changed(d)
+	o.version = version
+	if w.clocked {
+		o.version = 0
+	}
 	o.next = time.Now().Add(max(refreshEvery, 10*time.Since(began)))
 	return nil
 }
 
-// load notes what the query reads, if that has changed.
-func (w *watchedQuery) load(ctx context.Context, o *observed, catchUp bool) (changed bool, err error) {
+// load notes what the query reads, unless its version is what it was.
+func (w *watchedQuery) load(ctx context.Context, o *observed, catchUp bool) (version uint64, err error) {
 	q := w.queries
 	q.engine.mu.Lock()
 	defer q.engine.mu.Unlock()
 	if catchUp {
 		if err := q.engine.catchUp(ctx, time.Now(), o.question.views); err != nil {
-			return false, err
+			return 0, err
 		}
 	}
-	version := uint64(1)
+	version = 1 // also of a query that reads nothing
 	for _, n := range o.question.feeds {
 		version += q.kept[n].out.version
 	}
-	if version == o.version && !w.clocked {
-		return false, nil
+	if version != o.version {
+		q.note(o.question, nil, nil)
 	}
-	o.version = version
-	q.note(o.question, nil, nil)
-	return true, nil
+	return version, nil
 }
 
 // clocked reports whether a query says something else as time goes by.
