@@ -17,10 +17,9 @@ import (
 func shapes() template.FuncMap {
 	return template.FuncMap{
 		"ago":        ago,        // 12 s ago
-		"off":        off,        // 1 312.8 s, of an error, however large
 		"rate":       rate,       // 8.1
 		"after":      after,      // +13 ms, between two times
-		"cell":       cell,       // of a table of errors: 349, 1.2e+07
+		"cell":       cell,       // of a table of errors: 349, 12k, 12M
 		"latest":     latest,     // indices of the newest buckets
 		"segment":    newSegment, // a table of errors by class of trips
 		"blank":      func() live.Model { return live.Model{} },
@@ -69,23 +68,6 @@ func after(from, to time.Time) string {
 	return "+" + millis(float64(d.Milliseconds()))
 }
 
-// off is an error in seconds, not in minutes: columns of them are compared.
-func off(v any) string {
-	f, ok := float(v)
-	if !ok {
-		return nothing
-	}
-	if math.Abs(f) >= 99_999.5 {
-		return strings.Replace(strconv.FormatFloat(f, 'e', 1, 64), "-", minus, 1) + unitSpace + "s"
-	}
-	whole, tenth := math.Modf(math.Round(math.Abs(f)*10) / 10)
-	sign := ""
-	if f < 0 && whole+tenth > 0 {
-		sign = minus
-	}
-	return fmt.Sprintf("%s%s.%d%ss", sign, grouped(int64(whole)), int64(math.Round(tenth*10)), unitSpace)
-}
-
 // cell is an error where there is little room: whole seconds.
 func cell(values []*float64, i int) string {
 	if i >= len(values) {
@@ -95,10 +77,12 @@ func cell(values []*float64, i int) string {
 	switch {
 	case !ok:
 		return nothing
-	case f >= 99_999.5:
-		return strconv.FormatFloat(f, 'e', 0, 64)
+	case f < 9999.5:
+		return number(math.Round(f))
+	case f < 999_500:
+		return number(math.Round(f/1e3)) + "k"
 	}
-	return number(math.Round(f))
+	return number(math.Round(f/1e6)) + "M"
 }
 
 func latest(e live.Errors, n int) []int {

@@ -3,14 +3,17 @@
 import { bind } from './bind.js';
 import { localTimes } from './fragment.js';
 import { learnModels, startTheme } from './colours.js';
-import { showModels } from './models.js';
+import { setClock } from './format.js';
+import { showModels, startAges } from './models.js';
 import { showConnection, showSources } from './sources.js';
 import { Stream } from './stream.js';
 
 startTheme();
 const stream = new Stream('/stream');
 stream.addEventListener('state', () => showConnection(stream.state));
+startAges();
 stream.on('summary', (summary) => {
+  setClock(summary.at);
   showSources(summary);
   bind(document, summary);
 });

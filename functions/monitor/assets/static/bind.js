@@ -1,6 +1,7 @@
 // Puts values where the page has a place for them: data-v is the path of the
 // value, data-f how it is said, data-if the path of what has to be there for it
-// to mean anything. Only text that differs is touched, so nothing flickers, no
+// to mean anything. What is within a [data-model] is that model's, all else the
+// page's. Only text that differs is touched, so nothing flickers, no
 // selection is lost and a screen reader's place stays.
 
 import * as format from './format.js';
@@ -15,6 +16,7 @@ export function at(object, path) {
 
 export function bind(root, data) {
   for (const element of root.querySelectorAll('[data-v]')) {
+    if ((element.closest('[data-model]') ?? document) !== root) continue;
     const { v, f, if: needs } = element.dataset;
     const value = at(data, v);
     if (value === undefined && f !== 'text') continue; // another view's

@@ -1,12 +1,12 @@
-// The city: a map of trips as they start and end. Four canvases lie on each
+// The city: a map of trips as they start and end. Five canvases lie on each
 // other, so that each is drawn no more often than what is on it changes: the
 // land with the view, ended trips as they come, lines with each message, and
-// taxis with the clock.
+// taxis with the clock, and names with the land.
 
-import { put } from './bind.js';
+import { element, put } from './bind.js';
 import { css, onTheme, rgb } from './colours.js';
 import { Ink } from './ink.js';
-import { drawLand, readLand } from './land.js';
+import { drawLand, drawNames, readLand } from './land.js';
 import { Input } from './map-input.js';
 import { View } from './projection.js';
 import { Tip } from './tip.js';
@@ -35,13 +35,11 @@ export class City {
   constructor(place, open) {
     this.place = place;
     this.count = document.querySelector('[data-map-count]');
-    for (const name of ['land', 'ended', 'lines', 'taxis']) {
-      const canvas = document.createElement('canvas');
-      canvas.setAttribute('aria-hidden', 'true');
-      place.insertBefore(canvas, place.firstElementChild);
+    for (const name of ['land', 'ended', 'lines', 'taxis', 'names']) {
+      const canvas = element('canvas', { 'aria-hidden': 'true' });
+      place.insertBefore(canvas, place.querySelector('[data-map-tip]'));
       this.#layers[name] = canvas;
     }
-    for (const canvas of Object.values(this.#layers)) place.insertBefore(canvas, place.querySelector('[data-map-tip]'));
     this.ink = new Ink(this.#layers.ended);
     this.tip = new Tip(place.querySelector('[data-map-tip]'));
     new Input(place, this.view, {
@@ -167,7 +165,10 @@ export class City {
     if (!this.ratio) return;
     const stale = this.#stale;
     this.#stale = new Set();
-    if (stale.has('land') && this.land) drawLand(this.#clean('land'), this.view, this.land);
+    if (stale.has('land') && this.land) {
+      drawLand(this.#clean('land'), this.view, this.land);
+      drawNames(this.#clean('names'), this.view, this.land);
+    }
     if (stale.has('ended') || this.#drawn > Math.max(400, this.trips.ended / 40)) this.#drawEnded();
     else if (stale.has('fresh')) this.#drawFresh();
     if (stale.has('lines')) {
@@ -183,7 +184,7 @@ export class City {
   }
 
   #radius() {
-    return Math.round(Math.min(4.5, 1.5 + Math.log2(Math.max(1, this.view.zoom)) * 0.6) * this.ratio * 2) / 2;
+    return Math.round(Math.min(5, 1.9 + Math.log2(Math.max(1, this.view.zoom)) * 0.6) * this.ratio * 2) / 2;
   }
 
   #drawEnded() {
@@ -224,7 +225,7 @@ export class City {
     const context = this.#clean('lines');
     const { trips, view } = this;
     context.strokeStyle = this.colours.line;
-    context.globalAlpha = Math.max(0.05, 0.22 - trips.under / 12_000);
+    context.globalAlpha = Math.max(0.05, 0.2 - trips.under / 8_000);
     context.lineWidth = 1;
     this.#eachUnderWay((slot) => {
       // A path for each: one of thousands of lines is slower than they are.
@@ -243,7 +244,7 @@ export class City {
     const { trips, view } = this;
     const now = this.#now();
     const still = this.#still.matches;
-    const size = view.zoom > 3 ? 4 : 3;
+    const size = view.zoom > 3 ? 4 : 2.5;
     context.fillStyle = this.colours.way;
     context.globalAlpha = 0.9;
     this.#eachUnderWay((slot) => {

@@ -45,7 +45,8 @@ function decimal(x) {
 // Whole seconds where there is little room.
 export function cell(x) {
   if (!known(x)) return NOTHING;
-  return x < 99_999.5 ? number(x) : scientific(x);
+  if (x < 9999.5) return number(x);
+  return x < 999_500 ? `${number(x / 1e3)}k` : `${number(x / 1e6)}M`;
 }
 
 const RAISED = '⁰¹²³⁴⁵⁶⁷⁸⁹';
@@ -107,7 +108,11 @@ export function when(ms, now = Date.now()) {
   return Math.abs(now - ms) < 12 * 3600e3 ? time : `${localDay.format(ms)} ${time}`;
 }
 
-export function ago(ms, now = Date.now()) {
+// The monitor's clock and the browser's need not agree.
+let skew = 0;
+export const setClock = (serverNow) => (skew = serverNow - Date.now());
+
+export function ago(ms, now = Date.now() + skew) {
   if (!known(ms) || ms === 0) return NOTHING;
   const s = Math.max(0, Math.floor((now - ms) / 1000));
   if (s < 60) return `${s}${NBSP}s ago`;

@@ -25,7 +25,6 @@ export function drawLand(context, view, land) {
   context.lineJoin = 'round';
   fill(context, view, land.boroughs);
   context.stroke();
-  drawLabels(context, view, land);
 }
 
 function fill(context, view, polygons) {
@@ -42,16 +41,20 @@ function fill(context, view, polygons) {
   context.fill('evenodd');
 }
 
-function drawLabels(context, view, { labels, airports, names }) {
+// Names stand above the trips, with a rim that keeps them legible there.
+export function drawNames(context, view, { labels, airports, names }) {
   context.textAlign = 'center';
   context.textBaseline = 'middle';
+  context.lineJoin = 'round';
+  context.lineWidth = 3;
   context.fillStyle = css('--ink-2');
+  context.strokeStyle = css('--land');
   for (const { name, x, y } of labels) {
     const near = names.has(name);
     if (!near && view.zoom > 6) continue;
     context.globalAlpha = near ? 0.85 : 0.5;
     context.font = `${near ? 600 : 400} 12px system-ui, sans-serif`;
-    context.fillText(name, view.toX(x), view.toY(y));
+    write(context, view, name, view.toX(x), view.toY(y));
   }
   context.globalAlpha = 0.85;
   context.textAlign = 'left';
@@ -59,7 +62,16 @@ function drawLabels(context, view, { labels, airports, names }) {
   for (const { name, x, y } of airports) {
     const [px, py] = [view.toX(x), view.toY(y)];
     context.fillRect(px - 2.5, py - 2.5, 5, 5);
-    context.fillText(name, px + 6, py);
+    write(context, view, name, px + 7, py);
   }
   context.globalAlpha = 1;
+}
+
+// A name that does not fit is left out.
+function write(context, view, name, x, y) {
+  const { width } = context.measureText(name);
+  const left = context.textAlign === 'center' ? x - width / 2 : x;
+  if (left < 2 || left + width > view.width - 2 || y < 8 || y > view.height - 8) return;
+  context.strokeText(name, x, y);
+  context.fillText(name, x, y);
 }

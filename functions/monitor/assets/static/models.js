@@ -3,9 +3,23 @@
 
 import { bind, marks, put } from './bind.js';
 import { learnModels, paintSwatches } from './colours.js';
-import { change } from './format.js';
+import { ago, change } from './format.js';
+
+let known = [];
+
+// What was committed some seconds ago was so without any news, too.
+export function startAges() {
+  setInterval(() => {
+    for (const model of known) {
+      for (const age of document.querySelectorAll(`[data-model="${CSS.escape(model.name)}"] [data-f="ago"]`)) {
+        put(age, ago(model.committed_at));
+      }
+    }
+  }, 1000);
+}
 
 export function showModels({ models, champion }) {
+  known = models;
   learnModels(models.map((m) => m.name));
   follow(document.querySelector('template[data-row]'), models);
   for (const model of models) {

@@ -11,6 +11,8 @@ export const MIDDLE = { lon: -73.93, lat: 40.73 };
 export const planeX = (lon) => (lon - MIDDLE.lon) * SHRINK;
 export const planeY = (lat) => MIDDLE.lat - lat;
 
+const EDGE = 0.3; // how far from the middle one can go
+
 // What the whole city is: where nearly all trips are, airports included.
 const HOME = { x: 0.01, y: -0.005, width: 0.3, height: 0.3 };
 
@@ -61,8 +63,8 @@ export class View {
   }
 
   pan(dx, dy) {
-    this.x = clamp(this.x - dx / this.scale, -0.6, 0.6);
-    this.y = clamp(this.y - dy / this.scale, -0.6, 0.6);
+    this.x = clamp(this.x - dx / this.scale, -EDGE, EDGE);
+    this.y = clamp(this.y - dy / this.scale, -EDGE, EDGE);
   }
 
   // Zooms so that what is at the pixel stays there.

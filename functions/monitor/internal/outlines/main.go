@@ -16,7 +16,7 @@ const source = "County shapes of the US Census Bureau (public domain), generaliz
 	"by way of the npm package us-atlas 3.0.1, counties-10m.json (ISC licence, Copyright 2013-2019 Michael Bostock); cut out by functions/monitor/internal/outlines."
 
 // city is what the map shows.
-var city = box{west: -74.30, south: 40.48, east: -73.65, north: 40.95}
+var city = box{west: -74.62, south: 40.34, east: -73.28, north: 41.12}
 
 // boroughs are the counties of the city by their FIPS codes, named as people
 // call them, from north to south.
