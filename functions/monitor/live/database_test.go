@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -111,8 +112,10 @@ func (d *fakeDatabase) start() {
 		d.t.Fatal(err)
 	}
 	listener := &trackingListener{Listener: l, open: map[net.Conn]bool{}}
-	options := []wire.OptionFn{wire.Logger(slog.New(slog.DiscardHandler)), wire.Version("15.0"),
-		wire.GlobalParameters(wire.Parameters{"standard_conforming_strings": "on"})}
+	options := []wire.OptionFn{
+		wire.Logger(slog.New(slog.DiscardHandler)), wire.Version("15.0"),
+		wire.GlobalParameters(wire.Parameters{"standard_conforming_strings": "on"}),
+	}
 	if d.password != "" {
 		options = append(options, wire.SessionAuthStrategy(wire.ClearTextPassword(
 			func(ctx context.Context, _, _, password string) (context.Context, bool, error) {
@@ -324,9 +327,9 @@ func (d *fakeDatabase) news(c *fakeCursor) [][]any {
 	if !c.began {
 		c.began, c.next = true, d.clock+1
 		rows = append(rows, c.progress(d.clock))
-		for _, change := range c.view.changes {
-			if c.snapshot {
-				rows = append(rows, slices.Concat([]any{numeric(d.clock), false, change.diff}, change.row))
+		if c.snapshot {
+			for _, row := range c.view.rows() {
+				rows = append(rows, slices.Concat([]any{numeric(d.clock), false, int64(1)}, row))
 			}
 		}
 		return rows
@@ -338,6 +341,19 @@ func (d *fakeDatabase) news(c *fakeCursor) [][]any {
 	}
 	c.next = d.clock + 1
 	return append(rows, c.progress(c.next))
+}
+
+// rows are what the changes add up to.
+func (v *fakeView) rows() [][]any {
+	var rows [][]any
+	for _, change := range v.changes {
+		if change.diff > 0 {
+			rows = append(rows, change.row)
+			continue
+		}
+		rows = slices.DeleteFunc(rows, func(row []any) bool { return reflect.DeepEqual(row, change.row) })
+	}
+	return rows
 }
 
 func (c *fakeCursor) progress(at int64) []any {

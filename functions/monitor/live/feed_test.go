@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,12 @@ var hasty = timing{
 	retryMin: 5 * time.Millisecond, retryMax: 20 * time.Millisecond,
 }
 
+// TestMain keeps the Redis client from logging outages that are meant.
+func TestMain(m *testing.M) {
+	registry.Silence()
+	os.Exit(m.Run())
+}
+
 // newWorld has everything but a running feed.
 func newWorld(t testing.TB) *world {
 	t.Helper()
@@ -55,10 +62,12 @@ func newWorld(t testing.TB) *world {
 }
 
 // make makes the feed.
-func (w *world) make(dsn string) {
-	w.feed = New(Config{
-		Database: dsn, Redis: w.client(), Kinds: kinds.All(), Log: slog.New(slog.NewTextHandler(w.log, nil)),
-	})
+func (w *world) make(dsn string, with ...func(*Config)) {
+	c := Config{Database: dsn, Redis: w.client(), Kinds: kinds.All(), Log: slog.New(slog.NewTextHandler(w.log, nil))}
+	for _, set := range with {
+		set(&c)
+	}
+	w.feed = New(c)
 	w.feed.timing = hasty
 }
 
