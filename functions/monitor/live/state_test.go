@@ -1,0 +1,414 @@
+package live
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"tripcast.dev/functions/registry"
+)
+
+var start0 = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+func ms(text string) int64 { return at(text).UnixMilli() }
+
+// newTestState is a state whose sources are live.
+func newTestState() *state {
+	f := New(Config{Database: "postgres://x@127.0.0.1:1/x"})
+	s := &f.state
+	for name := range s.database.parts {
+		s.database.live(name)
+	}
+	return s
+}
+
+func TestErrorsAreMergedExactly(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		buckets int // of five minutes, one after the other
+		width   int64
+		want    int
+	}{
+		{"none", 0, bucketMS, 0},
+		{"one", 1, bucketMS, 1},
+		{"just enough", mostBuckets, bucketMS, mostBuckets},
+		{"one too many", mostBuckets + 1, 2 * bucketMS, mostBuckets/2 + 1},
+		{"a month", 31 * 288, 32 * bucketMS, 31 * 288 / 32},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newTestState()
+			s.buckets = map[bucketKey]sums{}
+			first := ms("2016-01-01 00:00")
+			var good, bad sums
+			for i := range c.buckets {
+				at := first + int64(i)*bucketMS
+				one := sums{int64(i%7 + 1), int64(i * 1000)}
+				s.buckets[bucketKey{"good", at}] = one
+				good = good.add(one)
+				if i%2 == 0 { // predicts every other
+					s.buckets[bucketKey{"bad", at}] = sums{1, 5000}
+					bad = bad.add(sums{1, 5000})
+				}
+			}
+			e := s.errorsView()
+			if e.WidthMS != c.width || len(e.Buckets) != c.want || len(e.Trips) != c.want {
+				t.Fatalf("%d buckets of %d ms, want %d of %d", len(e.Buckets), e.WidthMS, c.want, c.width)
+			}
+			if !slices.IsSorted(e.Buckets) {
+				t.Error("the buckets are not in order")
+			}
+			total, errors := int64(0), 0.0
+			for i, n := range e.Trips {
+				total += n
+				errors += float64(n) * *e.Models["good"][i]
+			}
+			if total != good.trips || math.Abs(errors*1000-float64(good.absMS)) > 0.005*1000*float64(good.trips)+1 {
+				t.Errorf("%d trips are %f s off, want %d and %d ms", total, errors, good.trips, good.absMS)
+			}
+			if c.want > 1 && c.width == bucketMS && e.Models["bad"][1] != nil {
+				t.Errorf("a model without trips has an error: %v", *e.Models["bad"][1])
+			}
+		})
+	}
+}
+
+// A trip of another century is a point of its own, and no reason to merge all
+// others into one.
+func TestErrorsWithAnOutlier(t *testing.T) {
+	s := newTestState()
+	s.buckets = map[bucketKey]sums{{"good", ms("2099-01-01 00:00")}: {1, 1}, {"good", ms("2016-01-01 00:00")}: {1, 1}, {"good", ms("2016-01-01 00:05")}: {1, 1}}
+	if e := s.errorsView(); len(e.Buckets) != 3 || e.WidthMS != bucketMS {
+		t.Errorf("buckets are %v of %d ms", e.Buckets, e.WidthMS)
+	}
+}
+
+func TestWhoLeadsAndSinceWhen(t *testing.T) {
+	type windows map[string]string
+	for _, c := range []struct {
+		name   string
+		newest string // start of the newest bucket
+		best   windows
+		want   string // model
+		since  string
+	}{
+		{"nobody yet", "12:00", windows{}, "", ""},
+		{"one window", "12:00", windows{"12:05": "good"}, "good", "12:05"},
+		{"for a while", "12:00", windows{"11:55": "good", "12:00": "good", "12:05": "good"}, "good", "11:55"},
+		{"a change", "12:00", windows{"11:55": "good", "12:00": "bad", "12:05": "good"}, "good", "12:05"},
+		{"windows that are not full", "12:00", windows{"12:00": "bad", "12:05": "bad", "12:10": "good", "12:55": "good"}, "bad", "12:00"},
+		{"an hour with too few trips", "12:00", windows{"11:50": "good", "11:55": "good", "12:05": "good"}, "good", "12:05"},
+		{"too few trips now", "12:00", windows{"11:50": "good", "11:55": "good"}, "good", "11:50"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newTestState()
+			s.models.infos = []registry.Info{{Name: "bad", Champion: true}, {Name: "good"}}
+			s.best = map[int64]bestModel{}
+			for end, model := range c.best {
+				s.best[ms("2016-01-04 "+end)] = bestModel{model, 12.345}
+			}
+			s.buckets = map[bucketKey]sums{
+				{"bad", ms("2016-01-04 " + c.newest)}: {2, 30_000},
+				{"bad", ms("2016-01-04 11:10")}:       {1, 15_000},
+				{"bad", ms("2016-01-04 10:40")}:       {1, 99_000},
+			}
+			s.lead()
+			view := s.modelsView()
+			want := Leader{Model: c.want, MAE: 12.35}
+			if c.want == "" {
+				want.MAE = 0
+			} else {
+				want.Since = ms("2016-01-04 " + c.since)
+			}
+			if view.Best != want {
+				t.Errorf("the best is %+v, want %+v", view.Best, want)
+			}
+			if c.want != "" && c.newest == "12:00" && c.name != "too few trips now" && c.name != "windows that are not full" && view.Champion.MAE != 15 {
+				t.Errorf("the champion's last hour is %v", view.Champion.MAE)
+			}
+		})
+	}
+}
+
+func TestRatesAndChangesAreOfTenSeconds(t *testing.T) {
+	s := newTestState()
+	s.errors = map[string]modelError{"good": {trips: 1, mae: 100}}
+	s.counts = map[struct{}]Counts{{}: {}}
+	now := start0
+	// Thirty seconds of 20 pick-ups, 10 predictions and 5 labels a second; the
+	// oldest trips leave the views at the same time.
+	for n := range int64(121) {
+		s.trips.total = totals{started: n * 10 / 4, ended: n * 5 / 4}
+		s.counts[struct{}{}] = Counts{PickUps: 500 + n*20/4 - n*10/4, Predictions: 500, Completed: 100, Labels: 100}
+		s.errors["good"] = modelError{trips: 1, mae: 100 - float64(n)/4}
+		s.due(now, time.Second)
+		now = now.Add(250 * time.Millisecond)
+	}
+	now = now.Add(-250 * time.Millisecond)
+	sum := s.summary(now)
+	for name, c := range map[string]struct{ got, want float64 }{
+		"pick-ups": {sum.Rates.PickUps, 20}, "predictions": {sum.Rates.Predictions, 10}, "labels": {sum.Rates.Labels, 5},
+	} {
+		if math.Abs(c.got-c.want) > 0.5 {
+			t.Errorf("%s: %v a second, want %v", name, c.got, c.want)
+		}
+	}
+	if m := s.model("good"); math.Abs(m.MAEChange+10) > 0.001 {
+		t.Errorf("the error has changed by %v s in ten seconds, want -10", m.MAEChange)
+	}
+	// Then nothing happens any more.
+	for range 44 {
+		now = now.Add(250 * time.Millisecond)
+		s.due(now, time.Second)
+	}
+	if sum := s.summary(now); sum.Rates != (Rates{}) || s.model("good").MAEChange != 0 {
+		t.Errorf("after ten seconds of nothing: %+v, %v", sum.Rates, s.model("good").MAEChange)
+	}
+}
+
+// What was counted before an outage is not compared with what is there after it.
+func TestRatesAfterAnOutage(t *testing.T) {
+	s := newTestState()
+	now := start0
+	pass := func(pickUps int64) {
+		s.counts = map[struct{}]Counts{{}: {PickUps: pickUps}}
+		for range 8 {
+			now = now.Add(250 * time.Millisecond)
+			s.due(now, time.Second)
+		}
+	}
+	pass(0)
+	pass(10)
+	rates := s.summary(now).Rates
+	if rates.PickUps == 0 {
+		t.Fatal("nothing was picked up")
+	}
+	s.database.failed(viewCounts, problem{text: "gone"})
+	pass(10)
+	if s.summary(now).Rates != rates {
+		t.Errorf("while it is away the rates are %+v, want the last ones", s.summary(now).Rates)
+	}
+	s.database.live(viewCounts)
+	pass(100_000)
+	if s.summary(now).Rates.PickUps != 0 {
+		t.Errorf("after the outage: %+v", s.summary(now).Rates)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   Quantile
+	}{
+		{nil, Quantile{}},
+		{[]float64{7}, Quantile{1, 7, 7}},
+		{[]float64{2, 1}, Quantile{2, 1, 2}},
+		{[]float64{3, 1, 2}, Quantile{3, 2, 3}},
+	} {
+		if got := quantile(c.values); got != c.want {
+			t.Errorf("%v: %+v, want %+v", c.values, got, c.want)
+		}
+	}
+	var hundred []float64
+	for _, n := range rand.Perm(100) {
+		hundred = append(hundred, float64(n+1))
+	}
+	if got := quantile(hundred); got != (Quantile{100, 50, 99}) {
+		t.Errorf("of 1 to 100: %+v", got)
+	}
+}
+
+func TestSamplesAreOfTheLastMinute(t *testing.T) {
+	var s samples
+	now := start0
+	s.add(sample{at: now.Add(-61 * time.Second).UnixMilli(), lagMS: 1000})
+	s.add(sample{at: now.Add(-59 * time.Second).UnixMilli(), lagMS: 10})
+	if q := s.lag(now); q != (Quantile{1, 10, 10}) {
+		t.Errorf("lag is %+v", q)
+	}
+	for n := range 3 * keptSamples {
+		s.add(sample{at: now.UnixMilli(), lagMS: int64(n)})
+	}
+	if q := s.lag(now); q.N != keptSamples || q.P99 < 3*keptSamples-keptSamples/50 {
+		t.Errorf("of many, the lag is %+v", q)
+	}
+}
+
+func TestStaleness(t *testing.T) {
+	l := lineage{model: "good", asOf: 10_000, commits: []committed{{5, 1000}, {6, 2000}, {7, 3000}}}
+	for _, c := range []struct {
+		name string
+		one  sample
+		want int64
+		ok   bool
+	}{
+		{"the newest version", sample{at: 9000, predictedAt: 8999, version: 7}, 0, true},
+		{"one behind", sample{at: 9000, predictedAt: 3500, version: 6}, 500, true},
+		{"two behind: since the first of them", sample{at: 9000, predictedAt: 3500, version: 5}, 1500, true},
+		{"before the next was there", sample{at: 9000, predictedAt: 2500, version: 6}, 0, true},
+		{"the version before all that are known", sample{at: 9000, predictedAt: 3500, version: 4}, 2500, true},
+		{"older than that", sample{at: 9000, predictedAt: 3500, version: 3}, 0, false},
+		{"seen after the lineage was read", sample{at: 10_000, predictedAt: 9999, version: 7}, 0, false},
+	} {
+		if got, ok := l.staleness(c.one); got != c.want || ok != c.ok {
+			t.Errorf("%s: %d, %t, want %d, %t", c.name, got, ok, c.want, c.ok)
+		}
+	}
+	var s samples
+	now := time.UnixMilli(9500)
+	s.add(sample{at: 9000, predictedAt: 3500, version: 6, champion: "good"})
+	s.add(sample{at: 9000, predictedAt: 3500, version: 1, champion: "bad"}) // served before
+	if q := s.staleness(now, l); q != (Quantile{1, 500, 500}) {
+		t.Errorf("staleness is %+v", q)
+	}
+	if _, ok := (lineage{model: "new", asOf: 10_000}).staleness(sample{at: 1}); !ok {
+		t.Error("nothing is newer than a model that has learned nothing")
+	}
+}
+
+func TestCrowned(t *testing.T) {
+	at := func(n int) time.Time { return start0.Add(time.Duration(n) * time.Hour) }
+	for _, c := range []struct {
+		name    string
+		actions []registry.Action
+		want    time.Time
+	}{
+		{"nobody knows", nil, time.Time{}},
+		{"promoted", []registry.Action{{At: at(3), Kind: registry.KindPromote, To: "good"}, {At: at(1), Kind: registry.KindApply, To: "bad"}}, at(3)},
+		{"applied", []registry.Action{{At: at(2), Kind: registry.KindApply, To: "good"}}, at(2)},
+		{"with a rollback since", []registry.Action{{At: at(4), Kind: registry.KindRollback, Model: "good", To: "7"}, {At: at(3), Kind: registry.KindPromote, To: "good"}}, at(3)},
+		{"another one later, by other means", []registry.Action{{At: at(4), Kind: registry.KindPromote, To: "bad"}, {At: at(3), Kind: registry.KindPromote, To: "good"}}, time.Time{}},
+	} {
+		if got := crowned(c.actions, "good"); !got.Equal(c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestTripsAsJSON(t *testing.T) {
+	for _, c := range []struct {
+		v    any
+		want string
+	}{
+		{Started{ID: `a"<b`, PickUpLon: -73.1234567, PickUpLat: 40, DropOffLon: 1e-9, DropOffLat: 40.00001, PickedUpAt: 1451908800000, PredictedS: 300.04}, `["a\"\u003cb",-73.12346,40,0,40.00001,1451908800000,300]`},
+		{Started{ID: "t", PredictedS: math.NaN()}, `["t",0,0,0,0,0,null]`},
+		{Ended{ID: "t", DropOffLon: -73.5, DropOffLat: 40.5, PredictedS: math.Inf(1), ActualS: 1234.56}, `["t",-73.5,40.5,null,1234.6]`},
+		{Trips{}.filled(), `{"started":[],"ended":[]}`},
+	} {
+		got, err := json.Marshal(c.v)
+		if err != nil || string(got) != c.want {
+			t.Errorf("got %s, %v, want %s", got, err, c.want)
+		}
+	}
+}
+
+// No number that JSON cannot hold gets into a view.
+func TestViewsAreFinite(t *testing.T) {
+	s := newTestState()
+	s.errors = map[string]modelError{"good": {trips: 1, mae: math.NaN(), rmse: math.Inf(1), bias: math.Inf(-1)}}
+	s.changes = map[string]float64{"good": math.NaN()}
+	s.best = map[int64]bestModel{bucketMS: {"good", math.NaN()}}
+	s.buckets = map[bucketKey]sums{{"good", 0}: {}}
+	s.lead()
+	for _, v := range []any{s.modelsView(), s.errorsView(), s.segmentsView(), s.summary(start0)} {
+		if _, err := json.Marshal(v); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRingForgetsTheOldest(t *testing.T) {
+	r := newRing()
+	for n := range keptTrips + 10 {
+		if !r.add(start{id: fmt.Sprint(n)}) {
+			t.Fatalf("trip %d is not new", n)
+		}
+	}
+	if r.add(start{id: fmt.Sprint(keptTrips)}) {
+		t.Error("a trip is new twice")
+	}
+	if len(r.byID) != keptTrips || len(r.order) != keptTrips || r.find("9") != nil || r.find("10") == nil {
+		t.Errorf("%d trips are kept, %d in order", len(r.byID), len(r.order))
+	}
+	for i := range 3 {
+		if got, want := r.back(i).id, fmt.Sprint(keptTrips+9-i); got != want {
+			t.Errorf("%d back is %s, want %s", i, got, want)
+		}
+	}
+}
+
+func TestEarlyEndsAreBounded(t *testing.T) {
+	e := newEarly()
+	lost := 0
+	for n := range 3 * keptEarly {
+		if e.keep(end{id: fmt.Sprint(n)}) {
+			lost++
+		}
+	}
+	if len(e.byID) != keptEarly || lost != 2*keptEarly {
+		t.Errorf("%d are kept, %d lost", len(e.byID), lost)
+	}
+	for n := range 3 * keptEarly {
+		e.take(fmt.Sprint(n))
+	}
+	if len(e.byID) != 0 {
+		t.Errorf("%d are left", len(e.byID))
+	}
+}
+
+// Rows are taken when their time is complete, those that go before those that
+// come, however they arrive.
+func TestProgress(t *testing.T) {
+	var took [][]change[string]
+	began := 0
+	s := &subscription[string]{began: func() { began++ }, take: func(c []change[string]) { took = append(took, c) }}
+	put := func(at uint64, diff int64, row string) { s.pending = append(s.pending, change[string]{at, diff, row}) }
+	want := func(n int) {
+		t.Helper()
+		if len(took) != n {
+			t.Fatalf("%d times something was taken, want %d: %v", len(took), n, took)
+		}
+	}
+	s.progress(5) // it begins
+	want(0)
+	put(5, 1, "a")
+	put(5, 1, "b")
+	s.progress(5)
+	want(0)
+	s.progress(6)
+	want(1)
+	s.progress(7) // nothing new
+	want(1)
+	put(9, 1, "A")
+	put(8, 1, "c")
+	put(9, -1, "a")
+	put(10, 1, "d")
+	s.progress(10)
+	want(2)
+	if got := fmt.Sprint(took); got != "[[{5 1 a} {5 1 b}] [{8 1 c} {9 -1 a} {9 1 A}]]" {
+		t.Errorf("took %s", got)
+	}
+	s.progress(11)
+	want(3)
+	if began != 1 {
+		t.Errorf("it began %d times", began)
+	}
+
+	// A view without rows is complete when time has passed.
+	took = nil
+	s = &subscription[string]{take: s.take}
+	s.progress(5)
+	want(0)
+	s.progress(6)
+	want(1)
+
+	// A server may tell nothing before the first rows.
+	took = nil
+	s = &subscription[string]{take: s.take}
+	put(5, 1, "a")
+	s.progress(6)
+	want(1)
+}
