@@ -14,10 +14,14 @@ func TestFlightsAreShared(t *testing.T) {
 		f := &flights[string, int]{slots: make(chan struct{}, 1)}
 		release := make(chan struct{})
 		var looks atomic.Int32
-		find := func(context.Context, string) (int, error) {
+		find := func(ctx context.Context, _ string) (int, error) {
 			looks.Add(1)
-			<-release
-			return 7, nil
+			select {
+			case <-release:
+				return 7, nil
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
 		}
 		var all sync.WaitGroup
 		for range 200 {

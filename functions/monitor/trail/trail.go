@@ -177,6 +177,8 @@ func (t *Trail) scan(ctx context.Context, l look) (Found, error) {
 	}
 	found.Complete = found.Complete && all
 	sortByTime(found.Events)
-	t.outage.over()
+	if err == nil {
+		t.outage.over()
+	}
 	return found, nil
 }

@@ -255,6 +255,27 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
+// All partitions get on together: what is near the start of a stretch is read
+// before the budget is used up, wherever it lies.
+func TestBudgetIsShared(t *testing.T) {
+	k := newKafka(t, 16, events.TopicPickUps)
+	k.write(many(events.TopicPickUps, 16, 16*20, 50_000)...)
+	trail := k.trail()
+	spans, _, err := trail.spans(t.Context(), time.Time{}, time.Time{}, events.TopicPickUps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(map[int32]int)
+	left := int64(10 << 20)
+	all, err := trail.read(t.Context(), spans, &left, func(r *kgo.Record) bool {
+		read[r.Partition]++
+		return true
+	})
+	if all || err != nil || len(read) != 16 {
+		t.Errorf("read %v of the partitions, all %v, %v", read, all, err)
+	}
+}
+
 // A record that is larger than what is asked for at once holds nobody up.
 func TestHugeRecords(t *testing.T) {
 	k := newKafka(t, 3, events.Topics()...)
@@ -386,7 +407,8 @@ func TestBrokerAwayAndBack(t *testing.T) {
 
 // A broker that takes connections and says nothing is away, too, within the time.
 func TestBrokerThatIsSilent(t *testing.T) {
-	trail := open(t, Config{Brokers: []string{silent(t)}}, func(t *Trail) { t.bounds.time = 300 * time.Millisecond })
+	patient := []kgo.Opt{kgo.RequestTimeoutOverhead(10 * time.Minute)} // it is not the client that gives up
+	trail := open(t, Config{Brokers: []string{silent(t)}, Options: patient}, func(t *Trail) { t.bounds.time = 300 * time.Millisecond })
 	_, err := trail.Of(t.Context(), "a", time.Time{}, time.Time{})
 	if want := "events cannot be read from Kafka: no answer within 300ms"; !errors.Is(err, ErrUnavailable) || err.Error() != want {
 		t.Errorf("the error is %v, want %q", err, want)
