@@ -259,7 +259,9 @@ func TestBudgets(t *testing.T) {
 // before the budget is used up, wherever it lies.
 func TestBudgetIsShared(t *testing.T) {
 	k := newKafka(t, 16, events.TopicPickUps)
-	k.write(many(events.TopicPickUps, 16, 16*20, 50_000)...)
+	for batch := range slices.Chunk(many(events.TopicPickUps, 16, 16*20, 50_000), 16) {
+		k.write(batch...) // one in each partition
+	}
 	trail := k.trail()
 	spans, _, err := trail.spans(t.Context(), time.Time{}, time.Time{}, events.TopicPickUps)
 	if err != nil {
