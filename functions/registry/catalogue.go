@@ -155,8 +155,12 @@ func describe(ctx context.Context, client redis.UniversalClient, kinds online.Ki
 			infos[i].StateBytes, infos[i].Committed = int(sizes[i].Val()), h.committed
 			err = fits(spec, h)
 		}
-		if err == nil && withState {
+		switch {
+		case err != nil:
+		case withState:
 			_, err = load(spec, h)
+		case h.version > 0 && infos[i].StateBytes == 0:
+			err = &StateError{Model: spec.Name, Reason: "its head in Redis has no state"}
 		}
 		if err != nil {
 			infos[i].Broken = err.Error()

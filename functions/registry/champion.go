@@ -28,7 +28,7 @@ func Promote(ctx context.Context, client redis.UniversalClient, kinds online.Kin
 		return Action{}, err
 	}
 	if err := served(ctx, client, c, model); err != nil {
-		return Action{}, fmt.Errorf("registry: promote %s: %w", model, err)
+		return Action{}, err
 	}
 	action := Action{Kind: KindPromote, Model: model, To: model, By: by.Name, Reason: by.Reason}
 	return replaceChampion(ctx, client, c.Champion, expect, action)
@@ -73,16 +73,19 @@ func find(c *online.Catalogue, model string) (online.Spec, error) {
 func replaceChampion(ctx context.Context, client redis.UniversalClient, fallback, expect string, action Action) (Action, error) {
 	for attempt := 0; ; attempt++ {
 		done, err := tryReplaceChampion(ctx, client, fallback, expect, action)
+		var typed *typeError
 		switch {
 		case errors.Is(err, redis.TxFailedErr): // somebody else did: look again
 			if err := sleep(ctx, attempt); err != nil {
 				return Action{}, fmt.Errorf("%w: set champion: others were faster each time: %w", ErrBusy, err)
 			}
 			continue
-		case err == nil || errors.Is(err, ErrConflict):
-			return done, err
+		case err == nil:
+			return done, nil
+		case errors.Is(err, ErrConflict) || errors.As(err, &typed):
+			return Action{}, err
 		case isWrongType(err):
-			return Action{}, fmt.Errorf("registry: set champion: %w: look at the keys %s and %s", err, championKey, championAuditKey)
+			return Action{}, readError(championKey, err)
 		}
 		return Action{}, unavailable("set champion", err)
 	}
@@ -90,9 +93,6 @@ func replaceChampion(ctx context.Context, client redis.UniversalClient, fallback
 
 func tryReplaceChampion(ctx context.Context, client redis.UniversalClient, fallback, expect string, action Action) (Action, error) {
 	err := client.Watch(ctx, func(tx *redis.Tx) error {
-		if err := tx.XLen(ctx, championAuditKey).Err(); err != nil { // is it a stream?
-			return err
-		}
 		champion, err := tx.Get(ctx, championKey).Result()
 		if errors.Is(err, redis.Nil) {
 			champion, err = fallback, nil
@@ -106,6 +106,9 @@ func tryReplaceChampion(ctx context.Context, client redis.UniversalClient, fallb
 		}
 		if expect != "" && champion != expect {
 			return fmt.Errorf("%w: the champion is %s by now, not %s", ErrConflict, champion, expect)
+		}
+		if err := notAStream(championAuditKey, tx.Type(ctx, championAuditKey)); err != nil {
+			return err
 		}
 		var entry *redis.StringCmd
 		_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {

@@ -122,6 +122,9 @@ func (h head) next(spec string, n int, last string, window int, now time.Time) (
 	return after, false
 }
 
+// date is a time as it is written to Redis.
+func date(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
 // randomName is one for a commit.
 func randomName() string { return strconv.FormatUint(rand.Uint64(), 36) }
 
@@ -133,10 +136,15 @@ func otherIDs(set string) string {
 }
 
 // snapshotDue reports whether the newest snapshot is old, or of a time that is
-// still to come as the clock was put back.
+// still to come as the clock was put back. Heads are dated in milliseconds.
 func (h head) snapshotDue(now time.Time, every time.Duration) bool {
-	age := now.Sub(h.snapshot)
-	return h.snapshot.IsZero() || age >= every || age <= -every
+	age := now.Sub(h.snapshot).Abs()
+	return h.snapshot.IsZero() || age.Milliseconds() >= every.Milliseconds()
+}
+
+// snapshotted is a head as a snapshot.
+func (h head) snapshotted() Snapshot {
+	return Snapshot{Version: h.version, Count: h.count, Commit: h.commit, Spec: h.spec, At: h.committed, Last: h.last}
 }
 
 // write queues a head, inside of a transaction.

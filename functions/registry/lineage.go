@@ -166,3 +166,21 @@ func readError(key string, err error) error {
 	}
 	return unavailable("read "+key, err)
 }
+
+// typeError is a key that is not what it should be.
+type typeError struct{ key, is string }
+
+func (e *typeError) Error() string {
+	return fmt.Sprintf("registry: the key %s in Redis is a %s and not a stream", e.key, e.is)
+}
+
+// notAStream returns a *typeError if a key can take no entry, by what TYPE says.
+func notAStream(key string, is *redis.StatusCmd) error {
+	if err := is.Err(); err != nil {
+		return err
+	}
+	if is.Val() != "stream" && is.Val() != "none" {
+		return &typeError{key, is.Val()}
+	}
+	return nil
+}

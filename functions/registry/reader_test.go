@@ -178,7 +178,7 @@ func testReaderWithoutRedis(t *testing.T, s store) {
 }
 
 // Models that were handed out do not change while learners commit.
-func testSnapshots(t *testing.T, s store) {
+func testModelsDoNotChange(t *testing.T, s store) {
 	s.applied(t, "one")
 	committer := s.committer(t, CommitterOptions{})
 	learnN(t, committer, 0, 10)

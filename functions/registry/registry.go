@@ -5,20 +5,39 @@
 // learn exactly-once: the state of a model, its version and the ids of the
 // labels behind it change in one transaction or not at all, under optimistic
 // locking, so that any number of learners may run and be killed at any instant.
+// The lineage tells how each version came about, and the audit trail who has
+// gone back to one or named another champion.
 //
 // # Keys
 //
-//	tripcast:catalogue       hash: etag, json (the models as data, in order)
-//	tripcast:champion        the name of the model that is served
-//	tripcast:{MODEL}:head    hash: version, count, spec, state, commit, ids, ids_n, committed_ms
-//	tripcast:{MODEL}:ids:a   set of ids learned; a and b take turns
+//	tripcast:catalogue                 hash: etag, json (the models as data, in order)
+//	tripcast:models                    set of the names that have been in the catalogue
+//	tripcast:champion                  the name of the model that is served
+//	tripcast:audit:{tripcast:champion} stream of who made it that, as JSON
+//	tripcast:{MODEL}:head              hash: version, count, spec, state, commit, last, ids, ids_n, committed_ms, snapshot_ms
+//	tripcast:{MODEL}:ids:a             set of ids learned; a and b take turns
 //	tripcast:{MODEL}:ids:b
+//	tripcast:{MODEL}:lineage           stream of commits, as JSON; an id is VERSION-0
+//	tripcast:{MODEL}:snapshots         hash: VERSION, to what it is, as JSON
+//	tripcast:{MODEL}:snapshot:VERSION  its state
+//	tripcast:{MODEL}:audit             stream of rollbacks, as JSON
 //
-// All keys of a model share its hash tag and so its slot in Redis Cluster. A
-// version counts commits from 0, a model that has learned nothing and has no
+// All keys of a model share its hash tag and so its slot in Redis Cluster: what
+// describes a change is written in the transaction that makes it, or not at all.
+// A version counts commits from 0, a model that has learned nothing and has no
 // keys. A commit has a random name besides, because a Redis that has lost its
-// last writes in a crash counts the same versions again. Redis 6.2 or newer is needed (SMISMEMBER), and it must not evict:
+// last writes in a crash counts the same versions again. A head without last and
+// snapshot_ms is of an earlier program, and gets them with its next commit.
+// Redis 6.2 or newer is needed (SMISMEMBER), and it must not evict:
 // maxmemory-policy noeviction, its default.
+//
+// # What can be gone back to
+//
+// A commit keeps its state as a snapshot when the newest one is SnapshotEvery
+// old, by Redis's clock, so that it is one learner of many that does and clocks
+// may differ. As many snapshots are kept as SnapshotCount says, and none for
+// longer than SnapshotAge but for the newest two. Rollback makes the state of
+// one a new version.
 //
 // # How late a duplicate may come
 //
@@ -30,8 +49,8 @@
 // # States that do not fit
 //
 // A state that cannot be decoded, or that belongs to another specification, is
-// never overwritten. Its model is left out, reported as a *StateError, and the
-// others go on.
+// never overwritten by learning. Its model is left out, reported as a
+// *StateError, and the others go on. Rollback repairs it.
 package registry
 
 import (

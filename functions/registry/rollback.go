@@ -38,11 +38,12 @@ func Rollback(ctx context.Context, client redis.UniversalClient, kinds online.Ki
 	}
 	spec, err := find(c, model)
 	if err != nil {
-		return Action{}, fmt.Errorf("registry: roll back %s: %w", model, err)
+		return Action{}, err
 	}
 	r := rollback{client: client, spec: spec, to: to, expect: expect, by: by}
 	for attempt := 0; ; attempt++ {
 		action, err := r.try(ctx)
+		var typed *typeError
 		switch {
 		case errors.Is(err, redis.TxFailedErr): // a learner was faster
 			if err := sleep(ctx, attempt); err != nil {
@@ -51,8 +52,8 @@ func Rollback(ctx context.Context, client redis.UniversalClient, kinds online.Ki
 			continue
 		case err == nil:
 			return action, nil
-		case isOurs(err) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict):
-			return Action{}, fmt.Errorf("registry: roll back %s: %w", model, err)
+		case isOurs(err) || errors.As(err, &typed) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict):
+			return Action{}, err
 		}
 		return Action{}, unavailable("roll back "+model, err)
 	}
@@ -87,7 +88,7 @@ func (r rollback) try(ctx context.Context) (Action, error) {
 			return err
 		}
 		if r.expect != 0 && f.head.version != r.expect {
-			return fmt.Errorf("%w: it is at version %d by now, not at %d", ErrConflict, f.head.version, r.expect)
+			return fmt.Errorf("%w: model %s is at version %d by now, not at %d", ErrConflict, r.spec.Name, f.head.version, r.expect)
 		}
 		action.From = strconv.FormatUint(f.head.version, 10)
 		entry, err := r.exec(ctx, tx, f, action)
@@ -106,41 +107,48 @@ func (r rollback) look(ctx context.Context, tx *redis.Tx) (found, error) {
 	var index *redis.MapStringStringCmd
 	var state *redis.StringCmd
 	var lineage *redis.XMessageSliceCmd
-	var audit *redis.IntCmd
+	var audit *redis.StatusCmd
 	var clock *redis.TimeCmd
-	_, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, _ = tx.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each says what became of it
 		headCmd = readHead(ctx, pipe, name, true)
 		index = pipe.HGetAll(ctx, snapshotsKey(name))
 		state = pipe.Get(ctx, snapshotKey(name, version))
 		lineage = pipe.XRevRangeN(ctx, lineageKey(name), "+", "-", 1)
-		audit = pipe.XLen(ctx, auditKey(name)) // is it a stream?
+		audit = pipe.Type(ctx, auditKey(name))
 		clock = pipe.Time(ctx)
 		return nil
 	})
-	if err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
-		return found{}, err
-	}
 	for key, cmd := range map[string]redis.Cmder{
-		snapshotsKey(name): index, snapshotKey(name, version): state, lineageKey(name): lineage, auditKey(name): audit,
+		snapshotsKey(name): index, snapshotKey(name, version): state, lineageKey(name): lineage, "": clock,
 	} {
-		if err := cmd.Err(); isWrongType(err) {
+		switch err := cmd.Err(); {
+		case isWrongType(err):
 			return found{}, &StateError{Model: name, Reason: fmt.Sprintf("the key %s in Redis: %v", key, err)}
+		case err != nil && !errors.Is(err, redis.Nil):
+			return found{}, err
 		}
 	}
-	f := found{index: index.Val(), state: state.Val(), now: clock.Val()}
+	if err := notAStream(auditKey(name), audit); err != nil {
+		return found{}, err
+	}
+	f := found{index: index.Val(), state: state.Val(), now: date(clock.Val())}
 	if len(lineage.Val()) > 0 {
 		f.last = lineage.Val()[0].ID
 	}
+	var err error
 	if f.target, err = r.target(f, version); err != nil {
 		return found{}, err
 	}
 	f.head, f.broken = headOf(name, headCmd)
-	if f.broken != nil || f.head.version == 0 {
+	switch {
+	case errors.Is(f.broken, ErrUnavailable):
+		return found{}, f.broken
+	case f.broken != nil || f.head.version == 0:
 		err = salvage(ctx, tx, name, &f)
-	} else {
-		_, f.broken = load(r.spec, f.head)
+		return f, err
 	}
-	return f, err
+	_, f.broken = load(r.spec, f.head)
+	return f, nil
 }
 
 // salvage finds out what a head that is lost would say of the version and the
@@ -166,7 +174,7 @@ func salvage(ctx context.Context, tx *redis.Tx, model string, f *found) error {
 func (r rollback) target(f found, version string) (Snapshot, error) {
 	entry, ok := f.index[version]
 	if !ok {
-		return Snapshot{}, fmt.Errorf("%w: it has no snapshot of version %s: %s", ErrNotFound, version, versions(f.index))
+		return Snapshot{}, fmt.Errorf("%w: model %s has no snapshot of version %s: %s", ErrNotFound, r.spec.Name, version, versions(f.index))
 	}
 	s, err := parseSnapshot(version, entry)
 	if err != nil {
@@ -207,9 +215,9 @@ func (r rollback) keep(ctx context.Context, pipe redis.Pipeliner, f found) error
 	if _, kept := f.index[strconv.FormatUint(h.version, 10)]; kept || f.broken != nil || h.commit == "" {
 		return nil
 	}
-	s := Snapshot{Version: h.version, Count: h.count, Commit: h.commit, Spec: h.spec, At: h.committed, Last: h.last}
 	others := maps.Clone(f.index)
 	delete(others, strconv.FormatUint(r.to, 10))
 	room := max(len(f.index), defaultSnapshots) - 1
-	return s.queue(ctx, pipe, r.spec.Name, []byte(h.state), dropped(others, s.Version, room, math.MaxInt64, f.now))
+	drop := dropped(others, h.version, room, math.MaxInt64, f.now)
+	return h.snapshotted().queue(ctx, pipe, r.spec.Name, []byte(h.state), drop)
 }

@@ -73,7 +73,24 @@ func suite(t *testing.T, s store) {
 		{"reader follows", testReaderFollows},
 		{"reader reports broken models", testReaderBroken},
 		{"reader without Redis", testReaderWithoutRedis},
-		{"snapshots do not change", testSnapshots},
+		{"models given out do not change", testModelsDoNotChange},
+		{"lineage", testLineage},
+		{"lineage is trimmed", testLineageTrimmed},
+		{"lineage where versions count again", testLineageCountsAgain},
+		{"snapshots by count", testSnapshotsByCount},
+		{"snapshots by age", testSnapshotsByAge},
+		{"rollback", testRollback},
+		{"rollback refuses", testRollbackRefuses},
+		{"rollback repairs", testRollbackRepairs},
+		{"rollback races with learners", testRollbackRaces},
+		{"rollback, answer lost", testRollbackAnswerLost},
+		{"rollbacks are bounded", testRollbacksAreBounded},
+		{"promote", testPromote},
+		{"promote races", testPromoteRaces},
+		{"apply is audited", testApplyIsAudited},
+		{"heads", testHeads},
+		{"hostile history", testHostileHistory},
+		{"head from before", testHeadFromBefore},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -85,7 +102,7 @@ func suite(t *testing.T, s store) {
 	}
 }
 
-func startRedisServer(t testing.TB) string {
+func startRedisServer(t testing.TB, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -94,15 +111,10 @@ func startRedisServer(t testing.TB) string {
 		}
 		t.Skip("NOT TESTED ON A REAL REDIS: there is no redis-server on the PATH")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(addr)
+	port := freePort(t)
+	addr := net.JoinHostPort("127.0.0.1", port)
 	var output bytes.Buffer
-	cmd := exec.Command(path, "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "")
+	cmd := exec.Command(path, append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", ""}, args...)...)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -122,6 +134,17 @@ func startRedisServer(t testing.TB) string {
 	cmd.Wait()
 	t.Fatalf("redis-server does not answer:\n%s", &output)
 	return ""
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
 }
 
 func (s store) client(t testing.TB) redis.UniversalClient {

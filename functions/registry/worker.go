@@ -215,7 +215,7 @@ func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err 
 	name := w.spec.Name
 	watched := []string{headKey(name), idsKey(name, "a"), idsKey(name, "b")}
 	err = w.client.Watch(ctx, func(tx *redis.Tx) error {
-		h, now, learned, err := w.look(ctx, tx, batch)
+		h, ahead, learned, err := w.look(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err 
 				return err
 			}
 		}
-		return w.exec(ctx, tx, h, now, batch, fresh)
+		return w.exec(ctx, tx, h, ahead, batch, fresh)
 	}, watched...)
 	switch {
 	case err == nil:
@@ -252,9 +252,10 @@ func isOurs(err error) bool {
 	return errors.As(err, &state) || errors.As(err, &panicked) || errors.Is(err, ErrUnavailable)
 }
 
-// look reads, in one round trip, the head, Redis's clock and which labels have
-// been learned. The clocks of the learners may differ.
-func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (head, time.Time, []bool, error) {
+// look reads, in one round trip, the head, how far Redis's clock is ahead of
+// this one, and which labels have been learned. The clocks of learners may
+// differ: what is in Redis is dated by Redis's.
+func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (h head, ahead time.Duration, learned []bool, err error) {
 	ids := make([]any, len(batch))
 	for i, j := range batch {
 		ids[i] = j.label.ID
@@ -262,7 +263,7 @@ func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (head, tim
 	var headCmd *redis.SliceCmd
 	var clock *redis.TimeCmd
 	var a, b *redis.BoolSliceCmd
-	_, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err = tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		headCmd = readHead(ctx, pipe, w.spec.Name, false)
 		clock = pipe.Time(ctx)
 		a = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "a"), ids...)
@@ -270,17 +271,17 @@ func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (head, tim
 		return nil
 	})
 	if err != nil {
-		return head{}, time.Time{}, nil, keyError(w.spec.Name, err)
+		return head{}, 0, nil, keyError(w.spec.Name, err)
 	}
-	h, err := parseHead(w.spec.Name, headCmd.Val())
-	if err != nil {
-		return head{}, time.Time{}, nil, err
+	ahead = time.Until(clock.Val())
+	if h, err = parseHead(w.spec.Name, headCmd.Val()); err != nil {
+		return head{}, 0, nil, err
 	}
-	learned := a.Val()
+	learned = a.Val()
 	for i, inB := range b.Val() {
 		learned[i] = learned[i] || inB
 	}
-	return h, clock.Val(), learned, nil
+	return h, ahead, learned, nil
 }
 
 // sift returns the outcomes that a commit onto this version will have, and
@@ -347,8 +348,9 @@ func (w *worker) learn(label Label) (err error) {
 	return nil
 }
 
-// exec commits what the pipeline has learned onto the head.
-func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, now time.Time, batch []job, fresh []int) error {
+// exec commits what the pipeline has learned onto the head, with all that tells
+// of it.
+func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, ahead time.Duration, batch []job, fresh []int) error {
 	var err error
 	if w.state, err = w.pipeline.AppendBinary(w.state[:0]); err != nil {
 		return &StateError{Model: w.spec.Name, Reason: "cannot be encoded: " + err.Error()}
@@ -357,9 +359,10 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, now time.Time, 
 	for i, at := range fresh {
 		ids[i] = batch[at].label.ID
 	}
+	now := date(time.Now().Add(ahead))
 	first, last := batch[fresh[0]].label.ID, batch[fresh[len(fresh)-1]].label.ID
 	after, rotated := h.next(w.spec.Hash(), len(fresh), last, w.opts.Window, now)
-	kept, err := w.snapshot(ctx, tx, &after)
+	drop, due, err := w.makeRoom(ctx, tx, &after)
 	if err != nil {
 		return err
 	}
@@ -368,42 +371,46 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, now time.Time, 
 		Labels: len(fresh), First: first, Last: last, Count: after.count, Spec: after.spec, At: now,
 	}
 	entry := entryID(after.version, w.entry)
-	_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+	if _, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
 		after.writeIDs(ctx, pipe, w.spec.Name, ids, rotated)
 		after.write(ctx, pipe, w.spec.Name, w.state)
-		return errors.Join(commit.queue(ctx, pipe, w.spec.Name, entry, w.opts.LineageLength), kept(ctx, pipe))
-	})
-	if err != nil {
-		var reply redis.Error
-		if !errors.As(err, &reply) { // sent, perhaps, and no answer
-			for _, at := range fresh {
-				batch[at].unsure = true
+		if due {
+			if err := after.snapshotted().queue(ctx, pipe, w.spec.Name, w.state, drop); err != nil {
+				return err
 			}
 		}
+		return commit.queue(ctx, pipe, w.spec.Name, entry, w.opts.LineageLength)
+	}); err != nil {
+		doubt(batch, fresh, err)
 		return err
 	}
 	w.at, w.entry = after.commit, entry
 	return nil
 }
 
-// snapshot returns how a commit keeps its state, which is not at all where the
-// newest snapshot is young.
-func (w *worker) snapshot(ctx context.Context, tx *redis.Tx, after *head) (queue func(context.Context, redis.Pipeliner) error, err error) {
+// doubt marks the jobs of a transaction that was sent, perhaps, and not answered.
+func doubt(batch []job, fresh []int, err error) {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return
+	}
+	for _, at := range fresh {
+		batch[at].unsure = true
+	}
+}
+
+// makeRoom reports whether a commit is to keep its state as a snapshot, which it
+// dates in the head, and which snapshots that drops.
+func (w *worker) makeRoom(ctx context.Context, tx *redis.Tx, after *head) (drop []string, due bool, err error) {
 	now := after.committed
 	if !after.snapshotDue(now, w.opts.SnapshotEvery) {
-		return func(context.Context, redis.Pipeliner) error { return nil }, nil
+		return nil, false, nil
 	}
 	// It changes only with the head, which is watched.
 	index, err := tx.HGetAll(ctx, snapshotsKey(w.spec.Name)).Result()
 	if err != nil {
-		return nil, keyError(w.spec.Name, err)
+		return nil, false, keyError(w.spec.Name, err)
 	}
 	after.snapshot = now
-	s := Snapshot{
-		Version: after.version, Count: after.count, Commit: after.commit, Spec: after.spec, At: now, Last: after.last,
-	}
-	drop := dropped(index, s.Version, w.opts.SnapshotCount, w.opts.SnapshotAge, now)
-	return func(ctx context.Context, pipe redis.Pipeliner) error {
-		return s.queue(ctx, pipe, w.spec.Name, w.state, drop)
-	}, nil
+	return dropped(index, after.version, w.opts.SnapshotCount, w.opts.SnapshotAge, now), true, nil
 }
