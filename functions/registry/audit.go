@@ -76,7 +76,7 @@ func Audit(ctx context.Context, client redis.UniversalClient, limit int) ([]Acti
 	for _, name := range names {
 		keys = append(keys, auditKey(name))
 	}
-	var actions []Action
+	actions := []Action{}
 	for _, key := range keys {
 		entries, err := newestEntries(ctx, client, key, limit)
 		if err != nil {

@@ -22,6 +22,10 @@ It takes its settings from the environment:
   MAX_WAIT         how long a label waits for its commit before it is given back (5s)
   MAX_BATCH        how many labels one commit may hold (256)
   ID_WINDOW        how many labels back a duplicate is recognised, at least (1000000)
+  SNAPSHOT_EVERY   how often a model's state is kept, to roll back to (1m)
+  SNAPSHOT_COUNT   how many of them are kept; Redis holds each (20)
+  SNAPSHOT_AGE     how long, but for the newest two (24h)
+  LINEAGE_LENGTH   how many commits of a model are remembered, about (10000)
   LISTEN_ADDRESS   host:port to listen on, or else PORT (:8082)
   LOG_LEVEL        debug, info, warn or error (info)
 On Lambda it writes dead letters to Kafka itself:
@@ -40,6 +44,8 @@ func configure(e *function.Environment) (function.Function, error) {
 	options := registry.CommitterOptions{Logger: e.Log}
 	err := errors.Join(
 		e.Duration("MAX_WAIT", &options.MaxWait), e.Count("MAX_BATCH", &options.MaxBatch), e.Count("ID_WINDOW", &options.Window),
+		e.Duration("SNAPSHOT_EVERY", &options.SnapshotEvery), e.Count("SNAPSHOT_COUNT", &options.SnapshotCount),
+		e.Duration("SNAPSHOT_AGE", &options.SnapshotAge), e.Count("LINEAGE_LENGTH", &options.LineageLength),
 	)
 	if err != nil {
 		return function.Function{}, err

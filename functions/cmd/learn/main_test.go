@@ -245,6 +245,10 @@ func TestUsage(t *testing.T) {
 		{"wait", nil, map[string]string{"MAX_WAIT": "0s"}, function.ExitUsage, "MAX_WAIT"},
 		{"batch", nil, map[string]string{"MAX_BATCH": "many"}, function.ExitUsage, "MAX_BATCH"},
 		{"window", nil, map[string]string{"ID_WINDOW": "-1"}, function.ExitUsage, "ID_WINDOW"},
+		{"snapshots", nil, map[string]string{"SNAPSHOT_EVERY": "often"}, function.ExitUsage, "SNAPSHOT_EVERY"},
+		{"snapshot count", nil, map[string]string{"SNAPSHOT_COUNT": "0"}, function.ExitUsage, "SNAPSHOT_COUNT"},
+		{"snapshot age", nil, map[string]string{"SNAPSHOT_AGE": "old"}, function.ExitUsage, "SNAPSHOT_AGE"},
+		{"lineage", nil, map[string]string{"LINEAGE_LENGTH": "-1"}, function.ExitUsage, "LINEAGE_LENGTH"},
 		{"level", nil, map[string]string{"LOG_LEVEL": "loud"}, function.ExitUsage, "LOG_LEVEL"},
 	}
 	for _, tt := range tests {

@@ -184,9 +184,7 @@ func showJSON(stdout io.Writer, results []evaluate.Result) error {
 			all[i].Error = r.Err.Error()
 		}
 	}
-	encoder := json.NewEncoder(stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(all)
+	return writeJSON(stdout, all)
 }
 
 // progress is a line on a terminal that tells how far the evaluation is.

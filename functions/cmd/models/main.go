@@ -2,9 +2,13 @@
 //
 //	models apply infra/models.yaml    # make this the list of models, without a restart of anything
 //	models list [--json]              # what each has learned
+//	models history NAME               # how a model came about, and what it can go back to
+//	models promote NAME               # make it the champion
+//	models rollback NAME VERSION      # go back to a snapshot
+//	models audit                      # who promoted and rolled back what, and why
 //	models evaluate --samples FILE    # how each would have done on recorded trips
 //
-// The first two find Redis at --redis or $REDIS_URL, redis://localhost:6379 if neither is given.
+// All but the last find Redis at --redis or $REDIS_URL, redis://localhost:6379 if neither is given.
 package main
 
 import (
@@ -30,11 +34,21 @@ const usage = `usage: models [--redis URL] COMMAND
 
   apply FILE      make the models of this YAML file the ones that are served and taught
   list [--json]   list the models and what they have learned
+  history NAME [--limit 20] [--json]
+                  show a model's snapshots and its newest commits
+  promote NAME [--expect CHAMPION] [--by WHO] [--reason WHY] [--json]
+                  make a model the champion, if it still is the one that is expected
+  rollback NAME VERSION [--expect VERSION] [--by WHO] [--reason WHY] [--json]
+                  make the state of a snapshot the model's next version, if it is still
+                  at the version that is expected; labels it has learned stay learned
+  audit [--limit 20] [--json]
+                  show what was promoted, rolled back and applied, by whom and why
   evaluate --samples FILE [--models infra/models.yaml] [--only NAME,...] [--json]
                   judge models that have learned nothing on the trips of this file, each
                   label learned when its trip ended, the best first; it needs no Redis
 
-Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given.
+Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given. WHO is
+the user that runs this if it is not given.
 `
 
 // Exit codes.
@@ -90,6 +104,14 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 		do = apply
 	case "list":
 		do = list
+	case "history":
+		do = history
+	case "promote":
+		do = promote
+	case "rollback":
+		do = rollback
+	case "audit":
+		do = audit
 	case "evaluate":
 		return judge(ctx, args, stdout, stderr)
 	case "":
@@ -138,9 +160,7 @@ func list(ctx context.Context, client redis.UniversalClient, args []string, stdo
 		return err
 	}
 	if *asJSON {
-		encoder := json.NewEncoder(stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(models)
+		return writeJSON(stdout, models)
 	}
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MODEL\tVERSION\tLABELS\tSPEC\tBYTES\tCOMMITTED\t")
@@ -158,6 +178,12 @@ func list(ctx context.Context, client redis.UniversalClient, args []string, stdo
 		fmt.Fprintf(w, "%s\t%d\t%d\t%.12s\t%d\t%s\t%s\n", m.Name, m.Version, m.Count, m.Spec, m.StateBytes, committed, mark)
 	}
 	return w.Flush()
+}
+
+func writeJSON(stdout io.Writer, v any) error {
+	encoder := json.NewEncoder(stdout)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
 }
 
 func newFlags(name string) *flag.FlagSet {

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os/user"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/online/kinds"
+	"tripcast.dev/functions/registry"
+)
+
+func history(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+	flags := newFlags("history")
+	limit := flags.Int("limit", 20, "")
+	asJSON := flags.Bool("json", false, "")
+	words, err := parseMixed(flags, args, "a model")
+	if err != nil {
+		return err
+	}
+	name := words[0]
+	commits, err := registry.Lineage(ctx, client, name, *limit)
+	if err != nil {
+		return err
+	}
+	snapshots, err := registry.Snapshots(ctx, client, name)
+	if err != nil {
+		return err
+	}
+	if len(commits)+len(snapshots) == 0 {
+		if err := known(ctx, client, name); err != nil {
+			return err
+		}
+	}
+	if *asJSON {
+		return writeJSON(stdout, struct {
+			Snapshots []registry.Snapshot `json:"snapshots"`
+			Lineage   []registry.Commit   `json:"lineage"`
+		}{snapshots, commits})
+	}
+	return showHistory(stdout, snapshots, commits)
+}
+
+// known returns an error that lists the models if there is none of this name.
+func known(ctx context.Context, client redis.UniversalClient, name string) error {
+	infos, err := registry.Heads(ctx, client, kinds.All())
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, i := range infos {
+		names = append(names, i.Name)
+	}
+	if !slices.Contains(names, name) {
+		return fmt.Errorf("there is no model %q: the models are %q", name, names)
+	}
+	return nil
+}
+
+func showHistory(stdout io.Writer, snapshots []registry.Snapshot, commits []registry.Commit) error {
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SNAPSHOT\tLABELS\tBYTES\tLAST LABEL\tCOMMITTED\t")
+	for _, s := range snapshots {
+		fmt.Fprintf(w, "%d\t%d\t%d\t%q\t%s\t\n", s.Version, s.Count, s.StateBytes, s.Last, s.At.Format(time.RFC3339))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout)
+	fmt.Fprintln(w, "VERSION\tLABELS\tNEW\tFIRST\tLAST\tCOMMITTED\t")
+	for _, c := range commits {
+		mark := ""
+		if c.Kind == registry.KindRollback {
+			mark = fmt.Sprintf("back to %d", c.From)
+		}
+		fmt.Fprintf(w, "%d\t%d\t%d\t%q\t%q\t%s\t%s\n", c.Version, c.Count, c.Labels, c.First, c.Last, c.At.Format(time.RFC3339), mark)
+	}
+	return w.Flush()
+}
+
+func promote(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+	flags := newFlags("promote")
+	by := actorFlags(flags)
+	expect := flags.String("expect", "", "")
+	asJSON := flags.Bool("json", false, "")
+	words, err := parseMixed(flags, args, "a model")
+	if err != nil {
+		return err
+	}
+	action, err := registry.Promote(ctx, client, kinds.All(), words[0], *expect, by.actor())
+	switch {
+	case err != nil:
+		return err
+	case *asJSON:
+		return writeJSON(stdout, action)
+	case action.From == action.To:
+		_, err = fmt.Fprintf(stdout, "%s is the champion already\n", action.To)
+	default:
+		_, err = fmt.Fprintf(stdout, "%s is the champion, in place of %s\n", action.To, action.From)
+	}
+	return err
+}
+
+func rollback(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+	flags := newFlags("rollback")
+	by := actorFlags(flags)
+	expect := flags.Uint64("expect", 0, "")
+	asJSON := flags.Bool("json", false, "")
+	words, err := parseMixed(flags, args, "a model", "a version")
+	if err != nil {
+		return err
+	}
+	version, err := strconv.ParseUint(words[1], 10, 64)
+	if err != nil {
+		return usageError{fmt.Errorf("%q is not a version: history lists those there are", words[1])}
+	}
+	action, err := registry.Rollback(ctx, client, kinds.All(), words[0], version, *expect, by.actor())
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return writeJSON(stdout, action)
+	}
+	_, err = fmt.Fprintf(stdout, "%s goes on from version %s, in place of %s\n", action.Model, action.To, action.From)
+	return err
+}
+
+func audit(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+	flags := newFlags("audit")
+	limit := flags.Int("limit", 20, "")
+	asJSON := flags.Bool("json", false, "")
+	if _, err := parseMixed(flags, args); err != nil {
+		return err
+	}
+	actions, err := registry.Audit(ctx, client, *limit)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return writeJSON(stdout, actions)
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "AT\tACTION\tMODEL\tFROM\tTO\tBY\tREASON")
+	for _, a := range actions {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.At.Format(time.RFC3339), a.Kind, a.Model, a.From, a.To, a.By, a.Reason)
+	}
+	return w.Flush()
+}
+
+// whoFlags are who does something and why.
+type whoFlags struct{ name, reason *string }
+
+func actorFlags(flags *flag.FlagSet) whoFlags {
+	name := ""
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return whoFlags{flags.String("by", name, ""), flags.String("reason", "", "")}
+}
+
+func (w whoFlags) actor() registry.Actor { return registry.Actor{Name: *w.name, Reason: *w.reason} }
+
+// parseMixed parses flags that may stand before, between and after as many
+// words as are wanted, and returns these.
+func parseMixed(flags *flag.FlagSet, args []string, wanted ...string) ([]string, error) {
+	var words []string
+	for len(args) > 0 {
+		if err := parse(flags, args); err != nil {
+			return nil, err
+		}
+		if args = flags.Args(); len(args) > 0 {
+			words, args = append(words, args[0]), args[1:]
+		}
+	}
+	switch {
+	case len(words) < len(wanted):
+		return nil, usageError{errors.New(flags.Name() + " wants " + wanted[len(words)])}
+	case len(words) > len(wanted):
+		return nil, usageError{fmt.Errorf("%s does not want %q", flags.Name(), words[len(wanted)])}
+	}
+	return words, nil
+}
