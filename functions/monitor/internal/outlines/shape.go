@@ -100,6 +100,51 @@ var (
 	kmLon = kmLat * math.Cos(40.7*math.Pi/180)
 )
 
+// simplify leaves out bends and islets that are too small to be seen.
+func simplify(rings []ring) []ring {
+	var out []ring
+	for _, r := range rings {
+		// A line from a point to itself says nothing of the bends between: the ring
+		// is two lines, to the point that is furthest away and back.
+		far := 0
+		for i := range r {
+			if fromLine(r[0], r[0], r[i]) > fromLine(r[0], r[0], r[far]) {
+				far = i
+			}
+		}
+		simple := append(straighten(r[:far+1]), straighten(r[far:])[1:]...)
+		if simple.closed() && simple.area() >= leastIslet {
+			out = append(out, simple)
+		}
+	}
+	return out
+}
+
+// straighten keeps the ends of a line and, after Douglas and Peucker, the points
+// that lie too far from what is kept.
+func straighten(line ring) ring {
+	last := len(line) - 1
+	far, most := 0, leastBend
+	for i := 1; i < last; i++ {
+		if d := fromLine(line[0], line[last], line[i]); d > most {
+			far, most = i, d
+		}
+	}
+	if far == 0 {
+		return ring{line[0], line[last]}
+	}
+	return append(straighten(line[:far+1]), straighten(line[far:])[1:]...)
+}
+
+// area is in square kilometres.
+func (r ring) area() float64 {
+	sum := 0.0
+	for i := 1; i < len(r); i++ {
+		sum += r[i-1].lon*r[i].lat - r[i].lon*r[i-1].lat
+	}
+	return math.Abs(sum) / 2 * kmLon * kmLat
+}
+
 // innermost is the point of an area that is furthest from its outline, found on
 // a grid: where a name has most room.
 func innermost(rings []ring) point {
