@@ -64,11 +64,12 @@ func (s *subscription[R]) follow(ctx context.Context, f *Feed) error {
 		return &viewError{s.view, err}
 	}
 	fetch := fmt.Sprintf("FETCH ALL c WITH (timeout = '%dms')", f.timing.fetch.Milliseconds())
-	for {
-		if err := s.fetch(ctx, fetch, f.timing.answer); err != nil {
+	for ctx.Err() == nil {
+		if err := s.fetch(ctx, fetch, f.timing); err != nil {
 			return &viewError{s.view, err}
 		}
 	}
+	return ctx.Err()
 }
 
 func (s *subscription[R]) declare(ctx context.Context, timeout time.Duration) error {
@@ -87,11 +88,19 @@ func (s *subscription[R]) declare(ctx context.Context, timeout time.Duration) er
 }
 
 // fetch reads what has come. Nothing is prepared: a cursor has no type before it
-// is declared.
-func (s *subscription[R]) fetch(ctx context.Context, statement string, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+// is declared. When ctx ends, a server that answers is not hung up on: it waits
+// for changes no longer than it was told to.
+func (s *subscription[R]) fetch(ctx context.Context, statement string, t timing) error {
+	fetching, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.answer)
 	defer cancel()
-	rows, err := s.conn.Query(ctx, statement, pgx.QueryExecModeSimpleProtocol)
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-fetching.Done():
+		case <-time.After(2 * t.fetch):
+			cancel()
+		}
+	})()
+	rows, err := s.conn.Query(fetching, statement, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		return err
 	}

@@ -131,8 +131,19 @@ func TestTripOfSomebodyWhoLeaves(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	w.feed.timing.look = 1 // nobody waits for a database that says nothing
-	if _, err := w.feed.Trip(t.Context(), "t2"); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("got %v", err)
+}
+
+// Nobody waits long for a database that says nothing.
+func TestTripOfADatabaseThatStalls(t *testing.T) {
+	w := newWorld(t)
+	w.feed.timing.look = 20 * time.Millisecond
+	stall := make(chan struct{})
+	defer close(stall)
+	w.db.with(func() { w.db.stall = stall })
+	w.run()
+	for range lookupSlots + 1 {
+		if _, err := w.feed.Trip(t.Context(), "t1"); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
 	}
 }

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tripcast.dev/functions/monitor/live"
+	"tripcast.dev/functions/online/kinds"
+)
+
+// told is what a visitor of the feed has been told of trips.
+type told struct {
+	predicted map[string]float64 // by id, of the trips that started
+	ended     map[string]float64
+	leftOut   int
+}
+
+// tell takes a message of trips. An id comes once, unless all comes anew.
+func (o *told) tell(t *testing.T, data []byte) {
+	t.Helper()
+	var message struct {
+		Reset          bool
+		Started, Ended [][]any
+		LeftOut        int `json:"left_out"`
+	}
+	if err := json.Unmarshal(data, &message); err != nil {
+		t.Fatal(err)
+	}
+	if message.Reset {
+		*o = told{predicted: map[string]float64{}, ended: map[string]float64{}}
+	}
+	for _, s := range message.Started {
+		id := s[0].(string)
+		if _, twice := o.predicted[id]; twice {
+			t.Errorf("trip %s starts twice", id)
+		}
+		o.predicted[id] = s[6].(float64)
+	}
+	for _, e := range message.Ended {
+		id := e[0].(string)
+		if _, twice := o.ended[id]; twice {
+			t.Errorf("trip %s ends twice", id)
+		}
+		o.ended[id] = e[4].(float64)
+	}
+	o.leftOut += message.LeftOut
+}
+
+func (o *told) all() int { return len(o.predicted) + len(o.ended) + o.leftOut }
+
+// TestFeed: what the dashboard's feed makes of the views of sql/, read as it reads
+// Materialize, is what they say.
+func TestFeed(t *testing.T) {
+	const trips = 800
+	r := launch(t, "--monitor-listen", "off", "--limit", "800", "--speed", "0")
+	dsn := "postgres://materialize@" + r.sqlAt + "/materialize?sslmode=disable"
+	feed := live.New(live.Config{Database: dsn, Redis: r.client, Kinds: kinds.All(), Log: r.system.log})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ended := make(chan error, 1)
+	go func() { ended <- feed.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the feed ends with %v", err)
+		}
+	})
+	visitor := feed.Subscribe(ctx)
+	var o told
+	for now := feed.Now(); !settled(now, trips) || o.all() < 2*trips; now = feed.Now() {
+		messages, err := visitor.Next(ctx)
+		if err != nil {
+			t.Fatalf("told of %d starts, %d ends, %d left out of %d trips: %v\n%+v\n%s", len(o.predicted), len(o.ended), o.leftOut, trips, err, now.Summary, r.log)
+		}
+		for _, m := range messages {
+			if m.Event == live.EventTrips {
+				o.tell(t, m.Data)
+			}
+		}
+	}
+	if o.all() != 2*trips {
+		t.Errorf("told of %d starts, %d ends and %d left out of %d trips", len(o.predicted), len(o.ended), o.leftOut, trips)
+	}
+	now := feed.Now()
+	wantSums(t, now, trips)
+	wantBest(t, dsn, now)
+	for id := range o.ended {
+		wantTrip(t, feed, id, o)
+		break
+	}
+	if _, err := feed.Trip(ctx, "it's nobody's"); !errors.Is(err, live.ErrNotFound) {
+		t.Errorf("a trip that is not there: %v", err)
+	}
+}
+
+// settled reports whether all trips have come to every view.
+func settled(now live.Now, trips int64) bool {
+	inBuckets, inHours, inDistances := int64(0), int64(0), int64(0)
+	for _, n := range now.Errors.Trips {
+		inBuckets += n
+	}
+	for _, n := range now.Segments.Hours.Trips {
+		inHours += n
+	}
+	for _, n := range now.Segments.Distances.Trips {
+		inDistances += n
+	}
+	for _, m := range now.Models.Models {
+		if m.Trips != trips || m.Labels != uint64(trips) {
+			return false
+		}
+	}
+	return now.Summary.Database.State == live.Live && now.Summary.Trips.Labels == trips && now.Summary.LagAll.N == trips &&
+		len(now.Models.Models) > 0 && now.Models.Best.Model != "" && inBuckets == trips && inHours == trips && inDistances == trips
+}
+
+// wantSums: the errors over time, by hour and by distance are the model's.
+func wantSums(t *testing.T, now live.Now, trips int64) {
+	t.Helper()
+	for _, m := range now.Models.Models {
+		for name, c := range map[string]struct {
+			trips []int64
+			maes  []*float64
+		}{
+			"over time":   {now.Errors.Trips, now.Errors.Models[m.Name]},
+			"by hour":     {now.Segments.Hours.Trips, now.Segments.Hours.Models[m.Name]},
+			"by distance": {now.Segments.Distances.Trips, now.Segments.Distances.Models[m.Name]},
+		} {
+			sum := 0.0
+			for i, n := range c.trips {
+				if n > 0 {
+					sum += float64(n) * *c.maes[i]
+				}
+			}
+			// Each is rounded to a hundredth of a second.
+			if mae := sum / float64(trips); math.Abs(mae-m.MAE) > 0.01 {
+				t.Errorf("%s errs by %v s, %s by %v s", m.Name, m.MAE, name, mae)
+			}
+		}
+		if m.Version == 0 || m.Behind != m.Version-m.ServedVersion || m.StateBytes == 0 || m.CommittedAt == 0 {
+			t.Errorf("Redis says nothing of %+v", m)
+		}
+	}
+	s := now.Summary
+	if s.Clock == 0 || s.Lag.N == 0 || s.Lag.P99 < s.Lag.P50 || s.Lag.P50 <= 0 || s.Staleness.N == 0 || now.Models.Champion.Since == 0 {
+		t.Errorf("not all is measured: %+v, champion %+v", s, now.Models.Champion)
+	}
+}
+
+// wantBest asks for the best model in the words of SQL.
+func wantBest(t *testing.T, dsn string, now live.Now) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	var model string
+	var mae float64
+	err = conn.QueryRow(t.Context(), `SELECT model, mae_s FROM best_models
+		WHERE window_end <= (SELECT max(bucket) + INTERVAL '5 minutes' FROM model_errors_5m)
+		ORDER BY window_end DESC LIMIT 1`).Scan(&model, &mae)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if best := now.Models.Best; best.Model != model || math.Abs(best.MAE-mae) > 0.01 || best.Since == 0 || best.Since > now.Summary.Clock+int64(24*time.Hour/time.Millisecond) {
+		t.Errorf("the best is %+v, SQL says %s with %v s", best, model, mae)
+	}
+}
+
+// wantTrip looks up a trip that was told of.
+func wantTrip(t *testing.T, feed *live.Feed, id string, o told) {
+	t.Helper()
+	trip, err := feed.Trip(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if trip.ID != id || !trip.Predicted || !trip.Ended || trip.Champion == "" || len(trip.Features) == 0 || len(trip.Predictions) == 0 || trip.PickUp.Lat == 0 || trip.DropOff.Lon == 0 || trip.LagMS <= 0 {
+		t.Errorf("trip %s is %+v", id, trip)
+	}
+	if math.Abs(trip.DurationS-o.ended[id]) > 0.051 || trip.DroppedOffAt.Sub(trip.PickedUpAt).Seconds() != trip.DurationS {
+		t.Errorf("trip %s took %v s, told was %v s", id, trip.DurationS, o.ended[id])
+	}
+	champions := 0
+	for _, p := range trip.Predictions {
+		if p.ErrorS == nil || math.Abs(p.DurationS-trip.DurationS-*p.ErrorS) > 1e-9 {
+			t.Errorf("prediction %+v of a trip of %v s", p, trip.DurationS)
+		}
+		if p.Champion {
+			champions++
+			if predicted, ok := o.predicted[id]; ok && math.Abs(predicted-p.DurationS) > 0.051 {
+				t.Errorf("trip %s was predicted to take %v s, told was %v s", id, p.DurationS, predicted)
+			}
+		}
+	}
+	if champions != 1 {
+		t.Errorf("%d of %+v are the champion's", champions, trip.Predictions)
+	}
+}
