@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"tripcast.dev/events"
 )
@@ -90,6 +92,29 @@ func open(tb testing.TB, cfg Config, change ...func(*Trail)) *Trail {
 		c(t)
 	}
 	return t
+}
+
+// leaveAfter has the broker answer so many fetches, and then lead nothing.
+func (k *kafka) leaveAfter(answers int) {
+	k.cluster.ControlKey(fetchKey, func(request kmsg.Request) (kmsg.Response, error, bool) {
+		k.cluster.KeepControl()
+		if answers--; answers >= 0 {
+			return nil, nil, false
+		}
+		fetch := request.(*kmsg.FetchRequest)
+		response := fetch.ResponseKind().(*kmsg.FetchResponse)
+		for _, t := range fetch.Topics {
+			topic := kmsg.NewFetchResponseTopic()
+			topic.Topic = t.Topic
+			for _, p := range t.Partitions {
+				partition := kmsg.NewFetchResponseTopicPartition()
+				partition.Partition, partition.ErrorCode = p.Partition, kerr.NotLeaderForPartition.Code
+				topic.Partitions = append(topic.Partitions, partition)
+			}
+			response.Topics = append(response.Topics, topic)
+		}
+		return response, nil, true
+	})
 }
 
 // types and sources of the flow, by topic.
