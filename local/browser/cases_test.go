@@ -33,10 +33,11 @@ func (d *dashboard) everyPage() []string {
 
 // trip looks at one trip from its start to its end.
 func (d *dashboard) trip(t *testing.T) {
-	trip := d.lonely(t)
+	trip := d.lonely(d.clock(t))
+	d.ended = trip.ID
 	d.start(t, trip)
 	d.seen(t, "started", trip.ID)
-	d.step(t, "fromMap", map[string]any{"page": "live", "trip": trip.ID, "lon": trip.DropoffLongitude, "lat": trip.DropoffLatitude}, nil)
+	d.step(t, "fromMap", map[string]any{"page": "live", "trip": trip.ID, "lon": trip.PickupLongitude, "lat": trip.PickupLatitude}, nil)
 	d.end(t, trip)
 	var types []string
 	d.step(t, "ends", map[string]any{"page": "live", "trip": trip.ID, "took": "10 min"}, &types)
@@ -44,7 +45,6 @@ func (d *dashboard) trip(t *testing.T) {
 	if !slices.Equal(types, want) {
 		t.Errorf("the events are %v, want %v", types, want)
 	}
-	d.ended = trip.ID
 	d.step(t, "leave", map[string]any{"page": "live"}, nil)
 }
 
@@ -110,19 +110,19 @@ func (d *dashboard) wantChampion(t *testing.T, model string) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the champion of new predictions is %q, want %q", champion, model)
 		}
-		trip := d.lonely(t)
+		trip := d.lonely(d.clock(t))
 		d.start(t, trip)
 		d.seen(t, "started", trip.ID)
 		var known live.Trip
-		d.get(t, "/api/trips/"+trip.ID, &known)
+		d.get(t, d.page+"/api/trips/"+trip.ID, &known)
 		champion = known.Champion
 		d.end(t, trip)
 	}
 }
 
-func (d *dashboard) get(t *testing.T, path string, into any) {
+func (d *dashboard) get(t *testing.T, url string, into any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.page+path, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,10 +133,10 @@ func (d *dashboard) get(t *testing.T, path string, into any) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s %v\n%s", path, response.Status, err, body)
+		t.Fatalf("%s: %s %v\n%s", url, response.Status, err, body)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		t.Fatalf("%s: %v\n%s", path, err, body)
+		t.Fatalf("%s: %v\n%s", url, err, body)
 	}
 }
 
@@ -189,6 +189,7 @@ func (d *dashboard) withoutScript(t *testing.T) {
 
 // databaseAway takes the database away under the open page, and gives it back.
 func (d *dashboard) databaseAway(t *testing.T) {
+	d.traffic(t)
 	d.database.cut()
 	var got struct {
 		Said      string
@@ -218,6 +219,7 @@ func (d *dashboard) databaseAway(t *testing.T) {
 
 // redisAway does the same to Redis: what the database says goes on.
 func (d *dashboard) redisAway(t *testing.T) {
+	d.traffic(t)
 	d.models.cut()
 	var got struct{ Said string }
 	d.step(t, "away", map[string]any{"page": "live", "source": "redis", "word": "redis"}, &got)
@@ -229,6 +231,7 @@ func (d *dashboard) redisAway(t *testing.T) {
 
 // dashboardAway does it to the dashboard itself, whose page stays open.
 func (d *dashboard) dashboardAway(t *testing.T) {
+	d.traffic(t)
 	d.web.cut()
 	var said string
 	d.step(t, "lost", map[string]any{"page": "live"}, &said)

@@ -34,7 +34,10 @@ func crowded(t *testing.T, page string, trips int) string {
 		<-r.Context().Done()
 	})
 	server := httptest.NewServer(routes)
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // or it waits for a page that is still open
+		server.Close()
+	})
 	return server.URL
 }
 
@@ -48,7 +51,7 @@ func crowd(t *testing.T, n int) (messages [][]byte) {
 	}
 	noise := rand.New(rand.NewPCG(50, 0))
 	for start := 0; start < n; start += 1000 {
-		var trips live.Trips
+		trips := live.Trips{Started: []live.Started{}}
 		for range 1000 {
 			trip, err := source.Next(t.Context())
 			if err != nil {

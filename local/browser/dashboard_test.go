@@ -3,14 +3,18 @@
 package browser
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"tripcast.dev/functions/monitor/live"
 	"tripcast.dev/functions/simulate"
 )
 
@@ -47,7 +51,7 @@ func (d *dashboard) run(t *testing.T, name string, test func(t *testing.T)) {
 func TestDashboard(t *testing.T) {
 	folder := outputFolder(t)
 	d := &dashboard{chromium: startChromium(t, folder)}
-	d.system = startSystem(t, "--speed", "240")
+	d.system = startSystem(t, "--speed", "240", "--rate", "1500", "--limit", "6000")
 	d.publisher = d.system.publisher(t)
 
 	d.run(t, "loads", d.loads)
@@ -127,18 +131,49 @@ func (d *dashboard) errorFalls(t *testing.T) {
 	t.Logf("%s: a mean absolute error of %.1f s after %d trips, %.1f s after %d; %d buckets in the chart", got.Model, got.From, got.Trips, got.To, got.Later, got.ChartedBuckets)
 }
 
-// lonely is a trip where no others are: at the south of Staten Island.
-func (d *dashboard) lonely(t *testing.T) simulate.Trip {
+// clock is the city's.
+func (d *dashboard) clock(t *testing.T) time.Time {
 	t.Helper()
-	var clock int64
-	d.step(t, "clock", map[string]any{"url": d.page}, &clock)
+	var now live.Now
+	d.get(t, d.readOnly+"/api/state", &now)
+	return time.UnixMilli(now.Summary.Clock).UTC().Truncate(time.Second)
+}
+
+// lonely is a trip where no others are: in the water of the Upper Bay.
+func (d *dashboard) lonely(at time.Time) simulate.Trip {
 	d.published++
-	at := time.UnixMilli(clock).UTC().Truncate(time.Second)
 	return simulate.Trip{
 		ID: fmt.Sprintf("browser-%d", d.published), VendorID: 1, PassengerCount: 2,
 		PickedUpAt: at, DroppedOffAt: at.Add(10 * time.Minute),
-		PickupLongitude: -74.20, PickupLatitude: 40.56, DropoffLongitude: -74.17, DropoffLatitude: 40.57,
+		PickupLongitude: -74.05, PickupLatitude: 40.66, DropoffLongitude: -74.04, DropoffLatitude: 40.65,
 	}
+}
+
+// traffic goes on until the test ends: the trips of the main job are over.
+func (d *dashboard) traffic(t *testing.T) {
+	t.Helper()
+	clock := d.clock(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for ctx.Err() == nil {
+			clock = clock.Add(time.Second)
+			trip := d.lonely(clock)
+			err := errors.Join(d.PickUp(ctx, trip), d.Flush(ctx), d.DropOff(ctx, trip), d.Flush(ctx))
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
 }
 
 // eventToScreen publishes trips and sees each arrive on the page.
@@ -146,7 +181,7 @@ func (d *dashboard) eventToScreen(t *testing.T) {
 	const n = 20
 	var started, ended []time.Duration
 	for range n {
-		trip := d.lonely(t)
+		trip := d.lonely(d.clock(t))
 		began := d.start(t, trip)
 		started = append(started, d.seen(t, "started", trip.ID).Sub(began))
 		began = d.end(t, trip)

@@ -47,21 +47,24 @@ const session = {
   },
 };
 
-// Whatever went wrong, how every page looked is part of the answer.
-async function shots(step) {
+// failed keeps how every page looked when a step failed, and closes those that it
+// would have closed.
+async function failed(step, before) {
   for (const [name, page] of session.pages) {
     await session.shot(`failed-${step}-${name}`, page, { timeout: 5_000 }).catch(() => {});
+    if (!before.has(name)) await session.close(name);
   }
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { id, step, arguments: given } = JSON.parse(line);
   const answer = { id };
+  const before = new Set(session.pages.keys());
   try {
     answer.result = (await steps[step](session, given ?? {})) ?? null;
   } catch (error) {
     answer.error = error.stack ?? String(error);
-    await shots(step);
+    await failed(step, before);
   }
   process.stdout.write(JSON.stringify(answer) + "\n");
 }

@@ -33,11 +33,11 @@ type system struct {
 func startSystem(t *testing.T, arguments ...string) *system {
 	t.Helper()
 	folder := t.TempDir()
-	job := spawn(t, build(t, folder, mainJob), nil, append([]string{"--free-ports", "--monitor-listen", "off"}, arguments...)...)
-	s := &system{kafka: job.says(t, "Kafka "), redis: job.says(t, "Redis redis://"), sql: job.says(t, "SQL ")}
+	main, binary := build(t, folder, mainJob), build(t, folder, monitor)
+	job := spawn(t, main, nil, append([]string{"--free-ports", "--monitor-listen", "off"}, arguments...)...)
+	s := &system{kafka: job.says(t, "Kafka "), redis: job.says(t, "Redis redis://"), sql: job.says(t, "SQL "), binary: binary}
 	s.database, s.models = startProxy(t, s.sql), startProxy(t, s.redis)
 
-	s.binary = build(t, folder, monitor)
 	acting := startMonitor(t, s.binary, s.kafka, s.models.address, s.database.address, "MONITOR_TOKEN="+token)
 	s.web = startProxy(t, strings.TrimPrefix(acting, "http://"))
 	s.page = "http://" + s.web.address
@@ -80,7 +80,7 @@ func (s *system) publisher(t *testing.T) publisher {
 	return publisher{producer}
 }
 
-// start publishes a trip's pick-up. It returns when it began to.
+// start publishes a trip's pick-up, and returns when that was.
 func (p publisher) start(t *testing.T, trip simulate.Trip) (at time.Time) {
 	t.Helper()
 	at = time.Now()
@@ -90,10 +90,12 @@ func (p publisher) start(t *testing.T, trip simulate.Trip) (at time.Time) {
 	return at
 }
 
-// end publishes its drop-off.
-func (p publisher) end(t *testing.T, trip simulate.Trip) {
+// end publishes its drop-off, and returns when that was.
+func (p publisher) end(t *testing.T, trip simulate.Trip) (at time.Time) {
 	t.Helper()
+	at = time.Now()
 	if err := errors.Join(p.DropOff(t.Context(), trip), p.Flush(t.Context())); err != nil {
 		t.Fatal(err)
 	}
+	return at
 }
