@@ -63,9 +63,8 @@ func (s *subscription[R]) follow(ctx context.Context, f *Feed) error {
 	if err := s.declare(ctx, f.timing.answer); err != nil {
 		return &viewError{s.view, err}
 	}
-	fetch := fmt.Sprintf("FETCH ALL c WITH (timeout = '%dms')", f.timing.fetch.Milliseconds())
 	for ctx.Err() == nil {
-		if err := s.fetch(ctx, fetch, f.timing); err != nil {
+		if err := s.fetch(ctx, f.timing); err != nil {
 			return &viewError{s.view, err}
 		}
 	}
@@ -78,19 +77,26 @@ func (s *subscription[R]) declare(ctx context.Context, timeout time.Duration) er
 	if _, err := s.conn.Exec(ctx, "BEGIN", pgx.QueryExecModeSimpleProtocol); err != nil {
 		return err
 	}
+	_, err := s.conn.Exec(ctx, declareStatement(s.view, s.onward), pgx.QueryExecModeSimpleProtocol)
+	return err
+}
+
+func declareStatement(view string, onward bool) string {
 	options := "PROGRESS"
-	if s.onward {
+	if onward {
 		options = "SNAPSHOT = false, PROGRESS"
 	}
-	declare := fmt.Sprintf("DECLARE c CURSOR FOR SUBSCRIBE %s WITH (%s)", pgx.Identifier{s.view}.Sanitize(), options)
-	_, err := s.conn.Exec(ctx, declare, pgx.QueryExecModeSimpleProtocol)
-	return err
+	return fmt.Sprintf("DECLARE c CURSOR FOR SUBSCRIBE %s WITH (%s)", pgx.Identifier{view}.Sanitize(), options)
+}
+
+func fetchStatement(timeout time.Duration) string {
+	return fmt.Sprintf("FETCH ALL c WITH (timeout = '%dms')", timeout.Milliseconds())
 }
 
 // fetch reads what has come. Nothing is prepared: a cursor has no type before it
 // is declared. When ctx ends, a server that answers is not hung up on: it waits
 // for changes no longer than it was told to.
-func (s *subscription[R]) fetch(ctx context.Context, statement string, t timing) error {
+func (s *subscription[R]) fetch(ctx context.Context, t timing) error {
 	fetching, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.answer)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
@@ -100,7 +106,7 @@ func (s *subscription[R]) fetch(ctx context.Context, statement string, t timing)
 			cancel()
 		}
 	})()
-	rows, err := s.conn.Query(fetching, statement, pgx.QueryExecModeSimpleProtocol)
+	rows, err := s.conn.Query(fetching, fetchStatement(t.fetch), pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,11 @@ package live
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -411,4 +413,32 @@ func TestProgress(t *testing.T) {
 	put(5, 1, "a")
 	s.progress(6)
 	want(1)
+}
+
+func TestGuesses(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{`{"good":{"duration_s":12.5,"version":7},"mute":{"duration_s":null,"version":1}}`, "good 12.5 7, mute nil 1"},
+		{`{"good":{"duration_s":12.5,"version":7},"text":{"duration_s":"12"},"huge":{"version":1e99},"bare":17}`, "good 12.5 7"},
+		{`{}`, ""},
+	} {
+		var g guesses
+		if err := json.Unmarshal([]byte(c.text), &g); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, model := range slices.Sorted(maps.Keys(g)) {
+			seconds := "nil"
+			if d := g[model].DurationS; d != nil {
+				seconds = fmt.Sprint(*d)
+			}
+			got = append(got, fmt.Sprint(model, " ", seconds, " ", g[model].Version))
+		}
+		if strings.Join(got, ", ") != c.want {
+			t.Errorf("%s: %q, want %s", c.text, got, c.want)
+		}
+	}
+	var g guesses
+	if err := json.Unmarshal([]byte(`[]`), &g); err == nil {
+		t.Error("an array is taken")
+	}
 }

@@ -42,22 +42,25 @@ type guess struct {
 	Version   uint64   `json:"version"`
 }
 
-// UnmarshalJSON takes what the functions write. A number that no uint64 holds is
-// another program's: it is a guess without a version, and no reason to stop.
-func (g *guess) UnmarshalJSON(data []byte) error {
-	var raw struct {
-		DurationS json.RawMessage `json:"duration_s"`
-		Version   json.RawMessage `json:"version"`
-	}
-	*g = guess{}
-	if json.Unmarshal(data, &raw) != nil {
+// UnmarshalJSON takes what predict writes, and of what another program may write
+// as much as can be read: it is no reason to stop.
+func (g *guesses) UnmarshalJSON(data []byte) error {
+	var all map[string]guess
+	if json.Unmarshal(data, &all) == nil {
+		*g = all
 		return nil
 	}
-	var seconds float64
-	if string(raw.DurationS) != "null" && json.Unmarshal(raw.DurationS, &seconds) == nil {
-		g.DurationS = &seconds
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return err
 	}
-	_ = json.Unmarshal(raw.Version, &g.Version)
+	*g = make(guesses, len(raw))
+	for model, text := range raw {
+		var one guess
+		if json.Unmarshal(text, &one) == nil {
+			(*g)[model] = one
+		}
+	}
 	return nil
 }
 
