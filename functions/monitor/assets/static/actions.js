@@ -65,7 +65,7 @@ function ask(button) {
   form.elements.by.value = by;
   form.elements.reason.value = '';
   dialog.showModal();
-  (token ? (by ? form.elements.reason : form.elements.by) : form.elements.token).focus();
+  (['by', 'token', 'reason'].map((name) => form.elements[name]).find((field) => !field.value)).focus();
 }
 
 async function act(form) {

@@ -19,6 +19,12 @@ export function robustRange(columns) {
   return [Math.max(0, low - room), high + room];
 }
 
+// Only powers of ten: a logarithmic scale has nine lines between two of them.
+function decades(plot, axis, low, high) {
+  const from = Math.ceil(Math.log10(low));
+  return Array.from({ length: Math.max(0, Math.floor(Math.log10(high)) - from + 1) }, (_, i) => 10 ** (from + i));
+}
+
 export class Chart {
   #plot;
   #view = { width_ms: 0, buckets: [], trips: [], models: {} };
@@ -103,8 +109,8 @@ export class Chart {
         y: this.#all ? { distr: 3 } : { range: () => robustRange(this.#shown()) },
       },
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map((s) => hours(s * 1000)), space: 64 },
-        { ...axis, values: (_, ticks) => ticks.map((v) => (v == null ? '' : `${cell(v)}\u00a0s`)), size: 70 },
+        { ...axis, values: (_, ticks) => ticks.map((s) => hours(s * 1000)), space: 64, size: 30 },
+        { ...axis, values: (_, ticks) => ticks.map((v) => (v == null ? '' : `${cell(v)}\u00a0s`)), size: 70, ...(this.#all ? { splits: decades } : {}) },
       ],
       series: [{}, ...this.#names.map((name) => ({
         label: name,

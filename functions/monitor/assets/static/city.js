@@ -14,6 +14,7 @@ import { ENDED, ON_ITS_WAY, Trips } from './trips.js';
 import { number } from './format.js';
 
 const LINES = 2_000; // of the newest trips; more are a tangle
+const OVERDUE = 7_200; // seconds
 const FADES = 2_000; // with fewer ended trips than this none is faded
 const FRAME = 50; // ms between two of the taxis'
 const REACH = 14; // pixels from which a pointer finds a trip
@@ -211,12 +212,15 @@ export class City {
     this.ink.dot(view.toX(trips.toX[slot]) * ratio, view.toY(trips.toY[slot]) * ratio, radius, this.colours.off[trips.off[slot]], alpha);
   }
 
-  // The newest trips on their way, at most so many.
+  // The newest trips on their way, at most so many. One that should have ended
+  // long ago has: its end was among those that were left out.
   #eachUnderWay(fn) {
     const { trips } = this;
+    const now = this.#now();
     let skip = trips.under - LINES;
     trips.each(ON_ITS_WAY, (slot) => {
-      if (skip-- > 0) return;
+      const seconds = (now - trips.pickedUp[slot]) / 1000;
+      if (skip-- > 0 || (seconds > OVERDUE && seconds > 3 * trips.predicted[slot])) return;
       fn(slot);
     });
   }

@@ -1,7 +1,7 @@
 // One line: who answers, who would do better, and by how much.
 
 import { element } from './bind.js';
-import { clock, seconds, when } from './format.js';
+import { clock, error, when } from './format.js';
 
 const HOUR = 3600e3;
 
@@ -47,13 +47,13 @@ function* say(champion, best, gain) {
   }
   if (!best.model) return;
   if (best.model === champion.model) {
-    yield `It is the best of the last hour of the city’s clock, too${best.since ? `, since ${clock(best.since)}` : ''}: ${seconds(best.mae_s)}.`;
+    yield `It is the best of the last hour of the city’s clock, too${best.since ? `, since ${clock(best.since)}` : ''}: ${error(best.mae_s)}.`;
     return;
   }
   yield 'Best of the last hour of the city’s clock: ';
   yield link(best.model);
-  yield `${best.since ? ` since ${clock(best.since)}` : ''}, ${seconds(best.mae_s)}`;
-  yield gain > 0.05 ? `, ${seconds(gain)} better. ` : '. ';
+  yield `${best.since ? ` since ${clock(best.since)}` : ''}, ${error(best.mae_s)}`;
+  yield gain > 0.05 ? `, ${error(gain)} better. ` : '. ';
   yield element('a', { href: `/models/${encodeURIComponent(best.model)}` }, 'Promote it?');
 }
 
