@@ -50,7 +50,13 @@ func newClient(serving context.Context, conn net.Conn) *client {
 	return c
 }
 
-func (c *client) Read(b []byte) (int, error) { return c.ahead.Read(b) }
+func (c *client) Read(b []byte) (int, error) {
+	n, err := c.ahead.Read(b)
+	if errors.Is(err, io.ErrClosedPipe) {
+		err = net.ErrClosed // which it means
+	}
+	return n, err
+}
 
 func (c *client) Close() error {
 	err := c.Conn.Close()

@@ -24,10 +24,10 @@ type engine struct {
 	// mu is held by a tick, and by a query while it notes what it reads. It guards
 	// the relations and what follows.
 	mu sync.Mutex
-	// wanted says of the views that cursors stand on how many do; refreshed is when
-	// they were last brought up to date.
-	wanted    map[*view]int
-	refreshed time.Time
+	// wanted says of the views that cursors stand on how many do; next is when to
+	// bring them up to date again.
+	wanted map[*view]int
+	next   time.Time
 }
 
 // newEngine plans every view of the program.
@@ -212,12 +212,19 @@ func (e *engine) below(of ...*view) map[*view]bool {
 // time, and many small steps cost more than a few larger ones.
 const refreshEvery = 100 * time.Millisecond
 
+// after is when to do again, for those who subscribe, what began then and is done
+// now: it may take a twentieth of the time, as trips and questions wait for it.
+func after(began time.Time) time.Time {
+	now := time.Now()
+	return now.Add(min(max(refreshEvery, 20*now.Sub(began)), 5*refreshEvery))
+}
+
 // refresh brings the views that cursors stand on up to date, if it is time.
 func (e *engine) refresh(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	if now.Sub(e.refreshed) < refreshEvery {
+	if now.Before(e.next) {
 		return nil
 	}
 	which := make(map[*view]bool, len(e.wanted))
@@ -225,7 +232,7 @@ func (e *engine) refresh(ctx context.Context) error {
 		which[v] = true
 	}
 	err := e.catchUp(ctx, now, which)
-	e.refreshed = time.Now()
+	e.next = after(now)
 	return err
 }
 

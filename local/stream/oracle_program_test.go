@@ -141,6 +141,50 @@ func TestProgramAgreesWithTheOracle(t *testing.T) {
 	}
 }
 
+// A city that is busy enough to say which model is the best, hour by hour, and in
+// which the best one changes.
+func TestBestModelsAgreeWithTheOracle(t *testing.T) {
+	h := newHarness(t, tripcast(t))
+	c := newCity(h, 7)
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	leaders, most := map[string]bool{}, 0
+	for tick := range 12 {
+		in := map[string][]row{}
+		add := func(source, id, data string) { in[source] = append(in[source], h.record(source, now, id, data)) }
+		first := c.trips
+		for range 20 {
+			c.clock = c.clock.Add(30 * time.Second)
+			c.trips++
+			id := fmt.Sprintf("t%d", c.trips)
+			add("pick_ups_raw", id, c.pickUp(id))
+			add("predictions_raw", id, c.prediction(id))
+		}
+		c.clock = c.clock.Add(10 * time.Minute)
+		for n := first; n < c.trips; n++ {
+			id := fmt.Sprintf("t%d", n+1)
+			add("drop_offs_raw", id, c.dropOff(id))
+		}
+		if _, err := h.tick(now, in, true); err != nil {
+			t.Fatalf("tick %d: %v", tick, err)
+		}
+		now = now.Add(time.Second)
+		v := h.engine.byName["best_models"]
+		rows, err := h.oracle.rows(t.Context(), v.name, v.columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(rows))
+		values := make([]value, len(v.columns))
+		for _, data := range rows {
+			decodeRow(data, v.columns, values)
+			leaders[values[1].text] = true
+		}
+	}
+	if most < 12 || len(leaders) != 2 {
+		t.Errorf("%d hours have a best model, of %v: the events do not test much", most, leaders)
+	}
+}
+
 // wantAsked compares the views that are computed when somebody asks.
 func (h *harness) wantAsked(now time.Time) {
 	h.t.Helper()

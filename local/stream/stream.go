@@ -21,13 +21,27 @@
 // correct and slow. mz_now() <= expression bounds a view that is a filter. What
 // is not supported is refused at start-up with file, line and statement.
 //
+// On the Postgres protocol it answers SELECT and, in a transaction, SUBSCRIBE:
+// DECLARE c CURSOR FOR SUBSCRIBE [TO] view, or (SELECT …), with ENVELOPE UPSERT
+// (KEY (…)) and WITH (SNAPSHOT, PROGRESS); FETCH [n | ALL] c [WITH (TIMEOUT)];
+// CLOSE. As in Materialize, a FETCH with a timeout gathers until it is over or
+// the number is reached, one without waits for the first rows; a transaction has
+// one cursor, which starts with its first FETCH (without a snapshot: where it is
+// declared), and a FETCH that was prepared for other columns is an error. A
+// maintained view tells its own changes. Any other, and a query, is asked again
+// once something that it reads has changed, and compared. A SELECT that names the
+// key of the one view it reads is given the rows of that key. A bare SUBSCRIBE,
+// COPY, AS OF, UP TO and cursors for SELECT are not supported.
+//
 // # What it does not promise
 //
 // A value that is not JSON puts a source of Materialize into an error state;
 // here it is logged and left out. A cast that fails ends Run. Integers are all
 // int8, jsonb is equal where its text is, and a sum of int8 divides as an
 // integer where Materialize has a numeric: cast it first. Sources are read once
-// each and their records are not kept: select from the views.
+// each and their records are not kept: select from the views. A subscription is
+// told the net change since it was last fetched from, up to half a second late,
+// not every change between.
 package stream
 
 import (

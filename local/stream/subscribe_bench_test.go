@@ -84,7 +84,7 @@ func BenchmarkSubscribe(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				l.advance(fresh)
-				s.engine.refreshed = time.Time{}
+				s.engine.next = time.Time{}
 				b.StartTimer()
 				for _, c := range all {
 					if o, ok := c.watched.(*watchedQuery); ok {

@@ -127,8 +127,8 @@ func (w *watchedQuery) refresh(ctx context.Context) error {
 	return w.evaluate(ctx, w.observed, false)
 }
 
-// evaluate asks the query again if it can say something else. A slow one is asked
-// less often: it may take a tenth of the time. The caller holds the queries' mu.
+// evaluate asks the query again if it can say something else. The caller holds
+// the queries' mu.
 func (w *watchedQuery) evaluate(ctx context.Context, o *observed, catchUp bool) error {
 	began := time.Now()
 	ctx = context.WithoutCancel(ctx) // others wait for it as well
@@ -146,7 +146,7 @@ func (w *watchedQuery) evaluate(ctx context.Context, o *observed, catchUp bool) 
 	if w.clocked {
 		o.version = 0
 	}
-	o.next = time.Now().Add(max(refreshEvery, 10*time.Since(began)))
+	o.next = after(began)
 	return nil
 }
 

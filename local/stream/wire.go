@@ -21,10 +21,13 @@ import (
 )
 
 // Serve answers on the Postgres protocol until ctx ends: SELECT over every view,
-// SHOW VIEWS, SOURCES, SINKS and settings. CREATE … IF NOT EXISTS succeeds where
-// there is nothing to do, so that the program can be applied to it. SET, BEGIN
-// and COMMIT are accepted and mean nothing: every query sees the views as of its
-// own moment.
+// which sees them as of its own moment; SUBSCRIBE by DECLARE, FETCH and CLOSE, as
+// the package comment says; SHOW VIEWS, SOURCES, SINKS and settings. CREATE … IF
+// NOT EXISTS succeeds where there is nothing to do, so that the program can be
+// applied to it. BEGIN and COMMIT bound the life of a cursor, and an error ends
+// what can be done in between; SET is accepted and means nothing. A statement can
+// be cancelled, and what a client leaves behind is let go of. Connections do not
+// outlive Serve.
 func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 	accepted := &clients{Listener: listener, ctx: ctx, all: map[*client]bool{}}
 	server, err := wire.NewServer(s.parse,
