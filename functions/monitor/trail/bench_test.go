@@ -49,7 +49,7 @@ func BenchmarkOf(b *testing.B) {
 			trail.bounds.bytes = c.bytes
 			left := int64(0)
 			for b.Loop() {
-				found, err := trail.Of(b.Context(), "trip-30001", c.from, c.to)
+				found, err := trail.Of(b.Context(), "trip-30001", Stretch{From: c.from, To: c.to})
 				if err != nil || c.name != "budget" && len(found.Events) != 3 {
 					b.Fatalf("found %v, complete %v, %v", places(found.Events), found.Complete, err)
 				}

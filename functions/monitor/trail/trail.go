@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -63,9 +65,18 @@ type bounds struct {
 	events int
 }
 
+// Stretch is where to look.
+type Stretch struct {
+	// From and To bound the records' timestamps. The zero time is open: since
+	// ever, until now.
+	From, To time.Time
+	Topics   []string // none: all of the flow
+}
+
 // look is what is looked for, to the second.
 type look struct {
 	trip     string
+	topics   string // separated by spaces
 	from, to int64
 }
 
@@ -122,34 +133,64 @@ type Found struct {
 	Complete bool    // false: it gave up before it had read everything
 }
 
-// Of looks for the events of a trip that were written between two times, by the
-// records' timestamps. The zero time is open: since ever, until now. Events are
-// shared with others who look for the same: they are not to be changed.
-func (t *Trail) Of(ctx context.Context, trip string, from, to time.Time) (Found, error) {
+// Of looks for the events of a trip in some stretches, which are read at the same
+// time and have a budget each, or in all there is. What some stretches gave is
+// returned, as incomplete, if others failed. Events are shared with others who
+// look for the same: they are not to be changed.
+func (t *Trail) Of(ctx context.Context, trip string, stretches ...Stretch) (Found, error) {
 	if trip == "" {
 		return Found{}, errors.New("trail: no trip given")
 	}
-	wide := look{trip: trip}
+	if len(stretches) == 0 {
+		stretches = []Stretch{{}}
+	}
+	looked := make([]Found, len(stretches))
+	errs := make([]error, len(stretches))
+	var group sync.WaitGroup
+	for i, stretch := range stretches {
+		group.Go(func() { looked[i], errs[i] = t.in(ctx, trip, stretch) })
+	}
+	group.Wait()
+	found := Found{Complete: true}
+	for _, one := range looked {
+		found.Events = append(found.Events, one.Events...)
+		found.Complete = found.Complete && one.Complete
+	}
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 && len(found.Events) == 0 {
+		return Found{}, errs[i]
+	}
+	sortByTime(found.Events)
+	// Stretches may overlap.
+	found.Events = slices.CompactFunc(found.Events, func(a, b Event) bool {
+		return a.Topic == b.Topic && a.Partition == b.Partition && a.Offset == b.Offset
+	})
+	markDuplicates(found.Events)
+	return found, nil
+}
+
+// in looks in one stretch.
+func (t *Trail) in(ctx context.Context, trip string, s Stretch) (Found, error) {
+	wide := look{trip: trip, topics: strings.Join(s.Topics, " ")}
+	from := s.From
 	if !from.IsZero() {
 		from = from.Truncate(time.Millisecond) // as records have it
 		wide.from = from.Unix()
 	}
 	// Who asks for what is until now asks for all there is.
-	if !to.IsZero() && to.Before(time.Now()) {
-		wide.to = to.Unix() + 1
+	if !s.To.IsZero() && s.To.Before(time.Now()) {
+		wide.to = s.To.Unix() + 1
 	}
 	found, err := t.trips.share(ctx, wide, t.scan)
 	if err != nil {
 		return Found{}, err
 	}
 	found.Events = slices.DeleteFunc(slices.Clone(found.Events), func(e Event) bool {
-		return e.Timestamp.Before(from) || !to.IsZero() && e.Timestamp.After(to)
+		return e.Timestamp.Before(from) || !s.To.IsZero() && e.Timestamp.After(s.To)
 	})
-	markDuplicates(found.Events)
 	return found, nil
 }
 
-// scan reads all topics for the events of a trip.
+// scan reads topics for the events of a trip.
 func (t *Trail) scan(ctx context.Context, l look) (Found, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.bounds.time)
 	defer cancel()
@@ -160,7 +201,11 @@ func (t *Trail) scan(ctx context.Context, l look) (Found, error) {
 	if l.to != 0 {
 		to = time.Unix(l.to, 0).Add(clockSkew)
 	}
-	spans, all, err := t.spans(ctx, from, to, events.Topics()...)
+	topics := strings.Fields(l.topics)
+	if len(topics) == 0 {
+		topics = events.Topics()
+	}
+	spans, all, err := t.spans(ctx, from, to, topics...)
 	if err != nil {
 		return Found{}, t.unavailable(err)
 	}
@@ -176,7 +221,6 @@ func (t *Trail) scan(ctx context.Context, l look) (Found, error) {
 		return Found{}, t.unavailable(err)
 	}
 	found.Complete = found.Complete && all
-	sortByTime(found.Events)
 	if err == nil {
 		t.outage.over()
 	}

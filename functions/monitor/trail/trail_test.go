@@ -18,7 +18,7 @@ import (
 // look looks for a trip at any time.
 func of(t *testing.T, trail *Trail, trip string) Found {
 	t.Helper()
-	found, err := trail.Of(t.Context(), trip, time.Time{}, time.Time{})
+	found, err := trail.Of(t.Context(), trip)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestTripThroughTheFlow(t *testing.T) {
 	}
 	wantPlaces(t, of(t, trail, "b"), true, "pick_ups/1/0", "predictions/2/1")
 	wantPlaces(t, of(t, trail, "c"), true)
-	if _, err := trail.Of(t.Context(), "", time.Time{}, time.Time{}); err == nil {
+	if _, err := trail.Of(t.Context(), ""); err == nil {
 		t.Error("no trip is looked for without an error")
 	}
 }
@@ -152,7 +152,7 @@ func TestBetweenTwoTimes(t *testing.T) {
 		{"the wrong way round", at(20_000), at(10_000), 0},
 		{"until tomorrow", time.Time{}, time.Now().Add(24 * time.Hour), 61},
 	} {
-		found, err := trail.Of(t.Context(), "a", c.from, c.to)
+		found, err := trail.Of(t.Context(), "a", Stretch{From: c.from, To: c.to})
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -160,6 +160,35 @@ func TestBetweenTwoTimes(t *testing.T) {
 			t.Errorf("%s: %d events, complete %v, want %d", c.name, len(found.Events), found.Complete, c.want)
 		}
 	}
+}
+
+func TestStretches(t *testing.T) {
+	k := newKafka(t, 1, events.Topics()...)
+	for i, topic := range events.Topics() {
+		for _, ms := range []int{0, 10_000, 20_000} {
+			k.write(record(topic, 0, ms+i, "a"))
+		}
+	}
+	trail := k.trail()
+	found, err := trail.Of(
+		t.Context(), "a",
+		Stretch{From: at(9_000), To: at(11_000), Topics: []string{events.TopicPickUps, events.TopicPredictions}},
+		Stretch{From: at(19_000), Topics: []string{events.TopicLabels}},
+		Stretch{From: at(9_500), To: at(10_500), Topics: []string{events.TopicPickUps}}, // once more
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPlaces(t, found, true, "pick_ups/0/1", "predictions/0/1", "labels/0/2")
+	// One that is too long does not keep the others from being read.
+	trail.bounds.events = 2
+	found, err = trail.Of(
+		t.Context(), "a", Stretch{Topics: []string{events.TopicPickUps}}, Stretch{From: at(19_000), Topics: []string{events.TopicLabels}},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPlaces(t, found, false, "pick_ups/0/0", "pick_ups/0/1 duplicate", "labels/0/2")
 }
 
 // What a transaction wrote that was aborted, or is not over, does not count; nor
@@ -358,7 +387,7 @@ func TestBrokerAwayAndBack(t *testing.T) {
 	log, logger := newLines()
 	trail := open(t, Config{Brokers: []string{address}, Log: logger})
 	for range 3 {
-		_, err := trail.Of(t.Context(), "a", time.Time{}, time.Time{})
+		_, err := trail.Of(t.Context(), "a")
 		if !errors.Is(err, ErrUnavailable) {
 			t.Fatalf("the error is %v, want ErrUnavailable", err)
 		}
@@ -383,7 +412,7 @@ func TestBrokerAwayAndBack(t *testing.T) {
 		wantPlaces(t, of(t, trail, "a"), true, "pick_ups/0/0")
 		k.client.Close()
 		cluster.Close()
-		if _, err := trail.Of(t.Context(), "a", time.Time{}, time.Time{}); !errors.Is(err, ErrUnavailable) {
+		if _, err := trail.Of(t.Context(), "a"); !errors.Is(err, ErrUnavailable) {
 			t.Fatalf("the error is %v, want ErrUnavailable", err)
 		}
 	}
@@ -401,7 +430,7 @@ func TestBrokerAwayAndBack(t *testing.T) {
 func TestBrokerThatIsSilent(t *testing.T) {
 	patient := []kgo.Opt{kgo.RequestTimeoutOverhead(10 * time.Minute)} // it is not the client that gives up
 	trail := open(t, Config{Brokers: []string{silent(t)}, Options: patient}, func(t *Trail) { t.bounds.time = 300 * time.Millisecond })
-	_, err := trail.Of(t.Context(), "a", time.Time{}, time.Time{})
+	_, err := trail.Of(t.Context(), "a")
 	if want := "events cannot be read from Kafka: no answer within 300ms"; !errors.Is(err, ErrUnavailable) || err.Error() != want {
 		t.Errorf("the error is %v, want %q", err, want)
 	}
