@@ -191,7 +191,7 @@ func TestActor(t *testing.T) {
 	}{
 		{"name", Actor{Name: "ann"}, ""},
 		{"reason", Actor{"ann", "MAE fell to 200 s, see the dashboard"}, ""},
-		{"another script", Actor{"Łucja Żak", "می‌خواهم"}, ""},
+		{"another script", Actor{"Łucja Żak", "می\u200cخواهم"}, ""},
 		{"longest", Actor{strings.Repeat("ä", 100), strings.Repeat("ä", 500)}, ""},
 		{"nobody", Actor{}, "has no name"},
 		{"blank", Actor{Name: " \t"}, "has no name"},

@@ -111,8 +111,9 @@ func (r rollback) look(ctx context.Context, tx *redis.Tx) (found, error) {
 	var clock *redis.TimeCmd
 	_, _ = tx.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each says what became of it
 		headCmd = readHead(ctx, pipe, name, true)
-		index = pipe.HGetAll(ctx, snapshotsKey(name))
+		// Should a learner drop the snapshot in between, it is not in the index.
 		state = pipe.Get(ctx, snapshotKey(name, version))
+		index = pipe.HGetAll(ctx, snapshotsKey(name))
 		lineage = pipe.XRevRangeN(ctx, lineageKey(name), "+", "-", 1)
 		audit = pipe.Type(ctx, auditKey(name))
 		clock = pipe.Time(ctx)
