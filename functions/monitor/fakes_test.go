@@ -93,15 +93,15 @@ func (v *fakeVisitor) Next(ctx context.Context) ([]live.Message, error) {
 }
 
 type fakeEvents struct {
-	found    trail.Found
-	letters  []trail.Letter
-	err      error
-	trip     string
-	from, to time.Time
+	found     trail.Found
+	letters   []trail.Letter
+	err       error
+	trip      string
+	stretches []trail.Stretch
 }
 
-func (f *fakeEvents) Of(_ context.Context, trip string, from, to time.Time) (trail.Found, error) {
-	f.trip, f.from, f.to = trip, from, to
+func (f *fakeEvents) Of(_ context.Context, trip string, stretches ...trail.Stretch) (trail.Found, error) {
+	f.trip, f.stretches = trip, stretches
 	return f.found, f.err
 }
 
@@ -189,7 +189,7 @@ func newDashboard(t testing.TB, token string) *dashboard {
 			},
 			trip: live.Trip{
 				ID: aTrip, PickedUpAt: time.Date(2016, 1, 4, 8, 30, 0, 0, time.UTC), PassengerCount: 2,
-				Predicted: true, PredictedAt: noon.Add(-time.Hour), LagMS: 13, Champion: "city-grid",
+				ArrivedAt: noon.Add(-time.Hour - 13*time.Millisecond), Predicted: true, PredictedAt: noon.Add(-time.Hour), LagMS: 13, Champion: "city-grid",
 				Features:    []live.Feature{{Name: "distance_km", Value: 3.25}},
 				Predictions: []live.Prediction{{Model: "city-grid", DurationS: 750, Version: 17, Champion: true, ErrorS: &off}, {Model: "trees", DurationS: 800, Version: 3}},
 				Ended:       true, DroppedOffAt: time.Date(2016, 1, 4, 8, 42, 42, 500e6, time.UTC), DurationS: 762.5,

@@ -41,7 +41,7 @@ type Config struct {
 // Monitor is the dashboard as an http.Handler.
 type Monitor struct {
 	feed   feed
-	events events // nil: none are shown
+	trails trails // nil: none are shown
 	models models
 	now    func() time.Time
 	log    *slog.Logger
@@ -72,9 +72,10 @@ type visitor interface {
 	Next(ctx context.Context) ([]live.Message, error)
 }
 
-// events are those that a trip has caused, and those that failed: a *trail.Trail.
-type events interface {
-	Of(ctx context.Context, trip string, from, to time.Time) (trail.Found, error)
+// trails lead to the events that a trip has caused, and to those that failed: a
+// *trail.Trail.
+type trails interface {
+	Of(ctx context.Context, trip string, stretches ...trail.Stretch) (trail.Found, error)
 	DeadLetters(ctx context.Context, limit int) ([]trail.Letter, int64, error)
 }
 
@@ -93,18 +94,18 @@ type models interface {
 func New(c Config) *Monitor {
 	m := newMonitor(fed{c.Feed}, nil, store{c.Redis, c.Kinds}, c.Token, c.Log)
 	if c.Trail != nil {
-		m.events = c.Trail
+		m.trails = c.Trail
 	}
 	return m
 }
 
-func newMonitor(f feed, e events, s models, token string, log *slog.Logger) *Monitor {
+func newMonitor(f feed, t trails, s models, token string, log *slog.Logger) *Monitor {
 	if log == nil {
 		log = slog.Default()
 	}
 	files := newStatic(assets.Static())
 	m := &Monitor{
-		feed: f, events: e, models: s, now: time.Now, log: log,
+		feed: f, trails: t, models: s, now: time.Now, log: log,
 		static: files, pages: newPages(assets.Templates(), files),
 		origins:   http.NewCrossOriginProtection(),
 		heartbeat: 15 * time.Second, stalled: 10 * time.Second,

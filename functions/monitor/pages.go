@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"tripcast.dev/events"
 	"tripcast.dev/functions/monitor/live"
 	"tripcast.dev/functions/monitor/trail"
 	"tripcast.dev/functions/online"
@@ -76,18 +77,22 @@ func (m *Monitor) showTrip(w http.ResponseWriter, r *http.Request) {
 	m.render(w, r, http.StatusOK, "trip", page)
 }
 
-// slack is how far from what a trip is known to have caused the rest may lie.
-const slack = 2 * time.Minute
+// How long what SQL has seen of a trip may lie before the events around it, by
+// clocks that differ, and after: at many trips a second a minute is a lot to read.
+const (
+	before     = time.Second
+	afterStart = 10 * time.Second
+	afterEnd   = 30 * time.Second
+)
 
 // eventsOf returns the events that a trip has caused, and what is to be said of them.
 func (m *Monitor) eventsOf(ctx context.Context, t live.Trip) ([]trail.Event, string) {
-	if m.events == nil {
+	if m.trails == nil {
 		return nil, "The events are not shown: this monitor was started without Kafka."
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	from, to := window(t, m.now())
-	found, err := m.events.Of(ctx, t.ID, from, to)
+	found, err := m.trails.Of(ctx, t.ID, stretches(t)...)
 	switch {
 	case err != nil:
 		m.log.WarnContext(ctx, "the events of a trip cannot be read", "trip", t.ID, "error", err)
@@ -100,20 +105,21 @@ func (m *Monitor) eventsOf(ctx context.Context, t live.Trip) ([]trail.Event, str
 	return found.Events, ""
 }
 
-// window is when, by Kafka's clock, a trip has caused events.
-func window(t live.Trip, now time.Time) (from, to time.Time) {
-	from, to = now.Add(-time.Hour), now // no later than that is a pick-up predicted
+// stretches are where, by Kafka's clock, the events of a trip lie: around its
+// start, around its end, and of those that failed at any time since.
+func stretches(t live.Trip) []trail.Stretch {
+	from := t.ArrivedAt.Add(-before)
+	started := trail.Stretch{From: from, Topics: []string{events.TopicPickUps, events.TopicFeatures, events.TopicPredictions}}
 	if t.Predicted {
-		from = t.PredictedAt.Add(-time.Duration(t.LagMS)*time.Millisecond - slack)
+		started.To = t.PredictedAt.Add(afterStart)
 	}
-	if t.Ended && t.Predicted {
-		// A trip that is played takes as long as it took, or less.
-		ended := t.PredictedAt.Add(time.Duration(t.DurationS*float64(time.Second)) + slack)
-		if ended.Before(to) {
-			to = ended
-		}
+	all := []trail.Stretch{started, {From: from, Topics: []string{events.TopicDeadLetters}}}
+	if t.Ended {
+		all = append(all, trail.Stretch{
+			From: t.EndedAt.Add(-before), To: t.EndedAt.Add(afterEnd), Topics: []string{events.TopicDropOffs, events.TopicLabels},
+		})
 	}
-	return from, to
+	return all
 }
 
 type modelsPage struct {
@@ -199,7 +205,7 @@ type deadLettersPage struct {
 
 func (m *Monitor) showDeadLetters(w http.ResponseWriter, r *http.Request) {
 	page := deadLettersPage{base: m.base("dead-letters", "Dead letters")}
-	if m.events == nil {
+	if m.trails == nil {
 		page.Note = "They are not shown: this monitor was started without Kafka."
 		m.render(w, r, http.StatusOK, "dead-letters", page)
 		return
@@ -207,7 +213,7 @@ func (m *Monitor) showDeadLetters(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	var err error
-	if page.Letters, page.Count, err = m.events.DeadLetters(ctx, shownLetters); err != nil {
+	if page.Letters, page.Count, err = m.trails.DeadLetters(ctx, shownLetters); err != nil {
 		m.fail(w, r, m.problemOf(r, err))
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -104,8 +105,8 @@ func TestTripInProgress(t *testing.T) {
 	if w.Code != http.StatusOK {
 		t.Errorf("%d %s\n%s", w.Code, w.Body, d.logs)
 	}
-	if !d.events.to.Equal(noon) || d.events.trip != aTrip {
-		t.Errorf("events of %s until %v were looked for, want until now", d.events.trip, d.events.to)
+	if len(d.events.stretches) != 2 || d.events.trip != aTrip {
+		t.Errorf("events of %s were looked for in %v", d.events.trip, d.events.stretches)
 	}
 }
 
@@ -116,7 +117,7 @@ func TestTripWithoutItsEvents(t *testing.T) {
 		set  func(*dashboard)
 		want string
 	}{
-		{"no Kafka", func(d *dashboard) { d.Monitor.events = nil }, "started without Kafka"},
+		{"no Kafka", func(d *dashboard) { d.Monitor.trails = nil }, "started without Kafka"},
 		{"away", func(d *dashboard) { d.events.err = trail.ErrUnavailable }, "Kafka is away"},
 		{"not all", func(d *dashboard) { d.events.found.Complete = false }, "not all"},
 		{"none", func(d *dashboard) { d.events.found.Events = nil }, "hold no events"},
@@ -133,25 +134,28 @@ func TestTripWithoutItsEvents(t *testing.T) {
 	}
 }
 
-func TestWindow(t *testing.T) {
-	predicted := live.Trip{Predicted: true, PredictedAt: noon.Add(-3 * time.Hour), LagMS: 2000}
+func TestStretches(t *testing.T) {
+	arrived := live.Trip{ArrivedAt: noon}
+	predicted := arrived
+	predicted.Predicted, predicted.PredictedAt = true, noon.Add(2*time.Second)
 	ended := predicted
-	ended.Ended, ended.DurationS = true, 600
-	justEnded := ended
-	justEnded.PredictedAt = noon.Add(-time.Minute)
+	ended.Ended, ended.EndedAt = true, noon.Add(time.Hour)
+	start := []string{"pick_ups", "features", "predictions"}
+	failed := trail.Stretch{From: noon.Add(-before), Topics: []string{"dead_letters"}}
+	untilPredicted := trail.Stretch{From: noon.Add(-before), To: noon.Add(2*time.Second + afterStart), Topics: start}
 	for _, tt := range []struct {
-		name     string
-		trip     live.Trip
-		from, to time.Duration // from noon
+		name string
+		trip live.Trip
+		want []trail.Stretch
 	}{
-		{"only picked up", live.Trip{}, -time.Hour, 0},
-		{"predicted", predicted, -3*time.Hour - 2*time.Second - slack, 0},
-		{"ended", ended, -3*time.Hour - 2*time.Second - slack, -3*time.Hour + 10*time.Minute + slack},
-		{"just ended", justEnded, -time.Minute - 2*time.Second - slack, 0},
+		{"only picked up", arrived, []trail.Stretch{{From: noon.Add(-before), Topics: start}, failed}},
+		{"predicted", predicted, []trail.Stretch{untilPredicted, failed}},
+		{"ended", ended, []trail.Stretch{untilPredicted, failed, {
+			From: noon.Add(time.Hour - before), To: noon.Add(time.Hour + afterEnd), Topics: []string{"drop_offs", "labels"},
+		}}},
 	} {
-		from, to := window(tt.trip, noon)
-		if from.Sub(noon) != tt.from || to.Sub(noon) != tt.to {
-			t.Errorf("%s: from %v to %v of noon, want %v to %v", tt.name, from.Sub(noon), to.Sub(noon), tt.from, tt.to)
+		if got := stretches(tt.trip); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }

@@ -81,9 +81,9 @@ var viewColumns = map[string]string{
 	viewEnds:      "trip_id text, dropped_off_at timestamp, duration_s float8, ended_at timestamp",
 }
 
-const tripColumns = "trip_id text, picked_up_at timestamp, passenger_count int8, pickup_longitude float8, pickup_latitude float8, " +
+const tripColumns = "trip_id text, picked_up_at timestamp, passenger_count int8, arrived_at timestamp, pickup_longitude float8, pickup_latitude float8, " +
 	"dropoff_longitude float8, dropoff_latitude float8, features jsonb, predictions jsonb, champion text, predicted_at timestamp, " +
-	"lag_ms int8, dropped_off_at timestamp, duration_s float8"
+	"dropped_off_at timestamp, ended_at timestamp, duration_s float8"
 
 // newDatabase starts a server that has every view of the program, without rows.
 func newDatabase(t testing.TB) *fakeDatabase {

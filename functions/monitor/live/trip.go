@@ -24,6 +24,7 @@ type Trip struct {
 	PassengerCount int64     `json:"passenger_count"`
 	PickUp         Point     `json:"pick_up"`
 	DropOff        Point     `json:"drop_off"`
+	ArrivedAt      time.Time `json:"arrived_at"` // the pick-up, by Kafka's clock
 
 	Predicted   bool         `json:"predicted"`
 	PredictedAt time.Time    `json:"predicted_at,omitzero"` // by Kafka's clock
@@ -34,6 +35,7 @@ type Trip struct {
 
 	Ended        bool      `json:"ended"`
 	DroppedOffAt time.Time `json:"dropped_off_at,omitzero"` // by the city's clock
+	EndedAt      time.Time `json:"ended_at,omitzero"`       // by Kafka's clock
 	DurationS    float64   `json:"duration_s,omitempty"`
 }
 
@@ -73,13 +75,12 @@ const longestID = 512
 
 // tripQuery joins the views by the key that each has an index of.
 const tripQuery = `SELECT
-    u.trip_id, u.picked_up_at, u.passenger_count,
+    u.trip_id, u.picked_up_at, u.passenger_count, u.kafka_ts AS arrived_at,
     u.pickup_longitude, u.pickup_latitude, u.dropoff_longitude, u.dropoff_latitude,
-    p.features, p.predictions, p.champion, p.kafka_ts AS predicted_at, s.lag_ms,
-    e.dropped_off_at, e.duration_s
+    p.features, p.predictions, p.champion, p.kafka_ts AS predicted_at,
+    e.dropped_off_at, e.ended_at, e.duration_s
 FROM pick_ups AS u
 LEFT JOIN predictions AS p ON p.trip_id = u.trip_id
-LEFT JOIN trip_starts AS s ON s.trip_id = u.trip_id
 LEFT JOIN trip_ends AS e ON e.trip_id = u.trip_id
 WHERE u.trip_id = $1`
 
@@ -89,13 +90,16 @@ func readTrip(r *row) Trip {
 		PassengerCount: column[int64](r, "passenger_count"),
 		PickUp:         Point{column[float64](r, "pickup_longitude"), column[float64](r, "pickup_latitude")},
 		DropOff:        Point{column[float64](r, "dropoff_longitude"), column[float64](r, "dropoff_latitude")},
+		ArrivedAt:      column[time.Time](r, "arrived_at"),
 		Features:       []Feature{}, Predictions: []Prediction{},
 	}
 	if ended := nullable[time.Time](r, "dropped_off_at"); ended != nil {
 		t.Ended, t.DroppedOffAt, t.DurationS = true, *ended, finite(column[float64](r, "duration_s"))
+		t.EndedAt = column[time.Time](r, "ended_at")
 	}
 	if predicted := nullable[time.Time](r, "predicted_at"); predicted != nil {
-		t.Predicted, t.PredictedAt, t.LagMS = true, *predicted, orZero[int64](r, "lag_ms")
+		t.Predicted, t.PredictedAt = true, *predicted
+		t.LagMS = max(0, t.PredictedAt.Sub(t.ArrivedAt).Milliseconds())
 		t.Champion = orZero[string](r, "champion")
 		t.Features = features(column[map[string]any](r, "features"))
 		t.Predictions = predictions(column[guesses](r, "predictions"), t)

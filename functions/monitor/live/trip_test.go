@@ -15,9 +15,9 @@ import (
 
 func tripRow() []any {
 	return []any{
-		"t1", noon, int64(2), -73.98, 40.75, -73.95, 40.78,
+		"t1", noon, int64(2), noon.Add(time.Hour - 42*time.Millisecond), -73.98, 40.75, -73.95, 40.78,
 		[]byte(`{"distance_km":3.5,"bearing":null,"a":1}`), []byte(`{"good":{"duration_s":300.5,"version":7},"bad":{"duration_s":100,"version":3},"mute":{"duration_s":null,"version":1}}`),
-		"good", noon.Add(time.Hour), int64(42), noon.Add(5 * time.Minute), 250.0,
+		"good", noon.Add(time.Hour), noon.Add(5 * time.Minute), noon.Add(2 * time.Hour), 250.0,
 	}
 }
 
@@ -26,7 +26,7 @@ func TestTrip(t *testing.T) {
 	w.db.trips["t1"] = tripRow()
 	waiting := tripRow()
 	waiting[0] = "it's waiting"
-	for i := 7; i < len(waiting); i++ {
+	for i := 8; i < len(waiting); i++ {
 		waiting[i] = nil
 	}
 	w.db.trips["it's waiting"] = waiting
@@ -39,10 +39,10 @@ func TestTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"id":"t1","picked_up_at":"2016-01-04T12:00:00Z","passenger_count":2,"pick_up":{"lon":-73.98,"lat":40.75},"drop_off":{"lon":-73.95,"lat":40.78},` +
+	want := `{"id":"t1","picked_up_at":"2016-01-04T12:00:00Z","passenger_count":2,"pick_up":{"lon":-73.98,"lat":40.75},"drop_off":{"lon":-73.95,"lat":40.78},"arrived_at":"2016-01-04T12:59:59.958Z",` +
 		`"predicted":true,"predicted_at":"2016-01-04T13:00:00Z","lag_ms":42,"champion":"good","features":[{"name":"a","value":1},{"name":"distance_km","value":3.5}],` +
 		`"predictions":[{"model":"bad","duration_s":100,"version":3,"champion":false,"error_s":-150},{"model":"good","duration_s":300.5,"version":7,"champion":true,"error_s":50.5}],` +
-		`"ended":true,"dropped_off_at":"2016-01-04T12:05:00Z","duration_s":250}`
+		`"ended":true,"dropped_off_at":"2016-01-04T12:05:00Z","ended_at":"2016-01-04T14:00:00Z","duration_s":250}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
