@@ -16,11 +16,12 @@ import (
 // one of them says.
 func shapes() template.FuncMap {
 	return template.FuncMap{
-		"ago":        ago,        // 12 s ago
-		"rate":       rate,       // 8.1
-		"after":      after,      // +13 ms, between two times
-		"cell":       cell,       // of a table of errors: 349, 12k, 12M
-		"latest":     latest,     // indices of the newest buckets
+		"ago":        ago,    // 12 s ago
+		"rate":       rate,   // 8.1
+		"after":      after,  // +13 ms, between two times
+		"cell":       cell,   // of a table of errors: 349, 12k, 12M
+		"latest":     latest, // indices of the newest buckets
+		"counted":    counted,
 		"segment":    newSegment, // a table of errors by class of trips
 		"blank":      func() live.Model { return live.Model{} },
 		"championOf": championOf,
@@ -115,6 +116,11 @@ func newSegment(models live.Models, of live.Segment, id, caption string) segment
 		s.Rows = append(s.Rows, row)
 	}
 	return s
+}
+
+// counted reports whether any trip is in one of the classes.
+func counted(s live.Segment) bool {
+	return slices.ContainsFunc(s.Trips, func(n int64) bool { return n > 0 })
 }
 
 // championOf is what was answered for a trip, nil if nothing was.

@@ -3,21 +3,10 @@
 import uPlot from './vendor/uPlot.esm.js';
 import { element, put } from './bind.js';
 import { colourOf, css, dashOf, onTheme, paintSwatches } from './colours.js';
+import { robustRange } from './range.js';
 import { NOTHING, cell, clock, error, hours, number } from './format.js';
 
 const HEIGHT = 280;
-
-// The range that shows what most lines do: up to three times the median of what
-// is shown. A model that has exploded leaves it, and is named.
-export function robustRange(columns) {
-  const all = columns.flat().filter((x) => x != null).sort((a, b) => a - b);
-  if (!all.length) return [0, 1];
-  const median = all[Math.floor(all.length / 2)];
-  const low = all[0];
-  const high = Math.min(all.at(-1), median * 3);
-  const room = Math.max((high - low) * 0.06, 1);
-  return [Math.max(0, low - room), high + room];
-}
 
 // Only powers of ten: a logarithmic scale has nine lines between two of them.
 function decades(plot, axis, low, high) {
@@ -41,7 +30,6 @@ export class Chart {
     this.about = this.at.textContent;
     this.table = document.querySelector('[data-errors-table]');
     const label = document.querySelector('[data-show-all]');
-    label.hidden = false;
     label.querySelector('input').addEventListener('change', ({ target }) => {
       this.#all = target.checked;
       this.#build();
@@ -61,7 +49,10 @@ export class Chart {
 
   show(view) {
     this.#view = view;
-    document.querySelector('[data-empty="errors"]').hidden = view.buckets.length > 0;
+    const empty = view.buckets.length === 0;
+    document.querySelector('[data-empty="errors"]').hidden = !empty;
+    document.querySelector('[data-show-all]').hidden = empty;
+    this.table.hidden = empty;
     if (!this.#plot) this.#build();
     else this.#plot.setData(this.#data());
     this.#tell();

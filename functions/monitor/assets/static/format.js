@@ -64,6 +64,13 @@ export function signed(x) {
   return `${x < 0 ? MINUS : '+'}${decimal(Math.abs(x))}${NBSP}s`;
 }
 
+// The same in whole seconds, where there is little room.
+export function signedWhole(x) {
+  if (!known(x)) return NOTHING;
+  const text = cell(Math.round(Math.abs(x)));
+  return `${text === '0' ? '' : x < 0 ? MINUS : '+'}${text}${NBSP}s`;
+}
+
 // A change of an error: down is good, and a number too small to print is none.
 export function change(x) {
   if (!known(x)) return { text: NOTHING, trend: '' };
@@ -86,26 +93,32 @@ export function bytes(x) {
   return `${tenth.format(x / 1e6)}${NBSP}MB`;
 }
 
+// Days are put together from parts: in British English September is Sept, on the
+// server it is not.
+function dated(parts) {
+  const { weekday, day, month, year } = Object.fromEntries(parts.map((p) => [p.type, p.value]));
+  return [weekday, day, month, year].filter(Boolean).join(' ');
+}
+
 // The city's clock has no zone: it is written as if it were UTC, and read so.
-const day = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' });
+const day = new Intl.DateTimeFormat('en-US', { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' });
 const minute = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
 export function clock(ms) {
   if (!known(ms) || ms === 0) return NOTHING;
-  const part = Object.fromEntries(day.formatToParts(ms).map((p) => [p.type, p.value]));
-  return `${part.weekday} ${part.day} ${part.month} ${part.year} ${minute.format(ms)}`;
+  return `${dated(day.formatToParts(ms))} ${minute.format(ms)}`;
 }
 
 export const hours = (ms) => minute.format(ms);
 
 // A moment of the real clock, in the zone of whoever looks.
 const local = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-const localDay = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
+const localDay = new Intl.DateTimeFormat('en-US', { day: 'numeric', month: 'short', year: 'numeric' });
 
 export function when(ms, now = Date.now()) {
   if (!known(ms) || ms === 0) return NOTHING;
   const time = local.format(ms);
-  return Math.abs(now - ms) < 12 * 3600e3 ? time : `${localDay.format(ms)} ${time}`;
+  return Math.abs(now - ms) < 12 * 3600e3 ? time : `${dated(localDay.formatToParts(ms))} ${time}`;
 }
 
 // The monitor's clock and the browser's need not agree.

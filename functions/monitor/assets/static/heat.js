@@ -38,7 +38,10 @@ export function leastOf(rows, columns) {
 export function showSegments(id, segment, models) {
   const table = document.querySelector(`table[data-segment="${id}"]`);
   const names = (models?.models ?? []).map((m) => m.name);
-  if (!table || !names.length) return;
+  const empty = !names.length || !segment.trips.some((n) => n > 0);
+  document.querySelector(`[data-empty="${id}"]`).hidden = !empty;
+  table.hidden = empty;
+  if (empty) return;
   layOut(table, names, segment.labels);
   const rows = names.map((name) => segment.models[name] ?? []);
   const heat = scaleOf(rows);

@@ -2,7 +2,7 @@
 // point at it.
 
 import { element } from './bind.js';
-import { seconds, signed } from './format.js';
+import { seconds, signedWhole } from './format.js';
 import { classOf } from './trips.js';
 
 const ROWS = 14;
@@ -63,6 +63,6 @@ function fill(row, [id, , , predicted, actual]) {
   const [dot, off, words] = row.querySelector('.off').children;
   const c = classOf(predicted, actual);
   dot.className = `dot e${c}`;
-  off.textContent = signed(predicted - actual);
+  off.textContent = signedWhole(predicted - actual);
   words.textContent = `, ${WORDS[c]}`;
 }

@@ -2,6 +2,8 @@
 // losses, but not after an answer that is no stream, such as a proxy's 502: then
 // a new one is made. A page that nobody looks at lets go of it after a while.
 
+import { complete } from './views.js';
+
 const HIDDEN_FOR = 60_000;
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 15_000;
@@ -22,9 +24,9 @@ export class Stream extends EventTarget {
     addEventListener('pageshow', (event) => event.persisted && this.open());
   }
 
-  // Calls fn with each message of a kind, parsed.
+  // Calls fn with each view of a kind.
   on(kind, fn) {
-    const listener = ({ data }) => fn(JSON.parse(data));
+    const listener = ({ data }) => fn(complete(kind, JSON.parse(data)));
     this.#listeners.set(kind, [...(this.#listeners.get(kind) ?? []), listener]);
     this.#source?.addEventListener(kind, listener);
     return this;
