@@ -215,7 +215,6 @@ func newDashboard(t testing.TB, token string) *dashboard {
 	}
 	log := slog.New(slog.NewJSONHandler(d.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	d.Monitor = newMonitor(d.feed, d.events, d.models, token, log)
-	d.Monitor.now = func() time.Time { return noon }
 	t.Cleanup(d.stop)
 	return d
 }

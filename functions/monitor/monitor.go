@@ -43,7 +43,6 @@ type Monitor struct {
 	feed   feed
 	trails trails // nil: none are shown
 	models models
-	now    func() time.Time
 	log    *slog.Logger
 
 	pages   *pages
@@ -105,7 +104,7 @@ func newMonitor(f feed, t trails, s models, token string, log *slog.Logger) *Mon
 	}
 	files := newStatic(assets.Static())
 	m := &Monitor{
-		feed: f, trails: t, models: s, now: time.Now, log: log,
+		feed: f, trails: t, models: s, log: log,
 		static: files, pages: newPages(assets.Templates(), files),
 		origins:   http.NewCrossOriginProtection(),
 		heartbeat: 15 * time.Second, stalled: 10 * time.Second,

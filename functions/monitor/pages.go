@@ -95,7 +95,7 @@ func (m *Monitor) eventsOf(ctx context.Context, t live.Trip) ([]trail.Event, str
 	found, err := m.trails.Of(ctx, t.ID, stretches(t)...)
 	switch {
 	case err != nil:
-		m.log.WarnContext(ctx, "the events of a trip cannot be read", "trip", t.ID, "error", err)
+		m.log.DebugContext(ctx, "the events of a trip cannot be read", "trip", t.ID, "error", err)
 		return nil, "The events cannot be read now: Kafka is away. Open this page again in a moment."
 	case !found.Complete:
 		return found.Events, "These are not all: there were too many to look through."
@@ -140,7 +140,7 @@ func (m *Monitor) showModels(w http.ResponseWriter, r *http.Request) {
 	page.Champion, page.Best = page.Now.Models.Champion, page.Now.Models.Best
 	catalogue, err := m.models.Catalogue(ctx)
 	if err != nil { // the page has what was read before, and says that Redis is away
-		m.log.WarnContext(ctx, "the catalogue cannot be read", "error", err)
+		m.log.DebugContext(ctx, "the catalogue cannot be read", "error", err)
 		catalogue = &online.Catalogue{}
 	}
 	for _, model := range page.Now.Models.Models {

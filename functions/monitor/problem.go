@@ -64,7 +64,7 @@ func (m *Monitor) fail(w http.ResponseWriter, r *http.Request, p problem) {
 func (m *Monitor) notFound(w http.ResponseWriter, r *http.Request) {
 	m.fail(w, r, problem{
 		status: http.StatusNotFound,
-		text:   "Nothing is at " + r.URL.Path + ".",
+		text:   "Nothing is at " + clip(r.URL.Path) + ".",
 		wayOut: "The pages are /, /models, /dead-letters and /audit; a trip is at /trips/ and its id.",
 	})
 }
@@ -102,7 +102,7 @@ func (m *Monitor) problemOf(r *http.Request, err error) problem {
 	case errors.Is(err, live.ErrNotFound):
 		return problem{
 			status: http.StatusNotFound, title: "No such trip",
-			text:   "No trip with the id " + r.PathValue("id") + " is known.",
+			text:   "No trip with the id " + clip(r.PathValue("id")) + " is known.",
 			wayOut: "Trips are kept for " + tripRetention + " after they were heard of (trip_retention in sql/).",
 		}
 	case errors.Is(err, registry.ErrNotFound), errors.Is(err, registry.ErrNoModels):
@@ -142,7 +142,8 @@ func (m *Monitor) unavailable(r *http.Request, err error) problem {
 		m.log.ErrorContext(r.Context(), "unforeseen", "path", r.URL.Path, "error", err)
 		return problem{status: http.StatusInternalServerError, text: "This went wrong inside of the monitor.", wayOut: "Its log says more."}
 	}
-	m.log.WarnContext(r.Context(), "a page needs what is away", "path", r.URL.Path, "error", err)
+	// Whoever finds out that it is away warns of it once; here it is each request.
+	m.log.DebugContext(r.Context(), "a page needs what is away", "path", r.URL.Path, "error", err)
 	text := server + " does not answer."
 	if source.State != live.Live && source.Since > 0 {
 		text = server + " is away since " + time.UnixMilli(source.Since).UTC().Format("15:04:05 UTC on 2 January 2006") + "."
