@@ -4,10 +4,12 @@ import assert from "node:assert/strict";
 
 const dialog = (page) => page.locator("dialog[data-act-dialog]");
 
+const reasoned = (page) => dialog(page).getByLabel(/^Reason/);
+
 async function fill(page, { token, by, reason }) {
-  await dialog(page).getByLabel("Token").fill(token);
-  await dialog(page).getByLabel("Your name").fill(by);
-  await dialog(page).getByLabel("Reason").fill(reason);
+  await dialog(page).getByLabel(/^Token/).fill(token);
+  await dialog(page).getByLabel(/^Your name/).fill(by);
+  await reasoned(page).fill(reason);
   await dialog(page).locator("[data-act-verb]").click();
 }
 
@@ -26,7 +28,7 @@ export async function promote(session, { page: name, url, model, wrong, token, b
   await session.shot("token-wrong", page);
   const told = await problem.innerText();
   assert.ok(await dialog(page).isVisible(), "the dialog stays");
-  assert.equal(await dialog(page).getByLabel("Reason").inputValue(), reason, "what was written stays");
+  assert.equal(await reasoned(page).inputValue(), reason, "what was written stays");
   session.watch.forget();
 
   await fill(page, { token, by, reason });

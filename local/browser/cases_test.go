@@ -210,11 +210,16 @@ func (d *dashboard) databaseAway(t *testing.T) {
 	fresh := startMonitor(t, d.binary, d.kafka, d.models.address, d.database.address)
 	var state string
 	d.step(t, "early", map[string]any{"url": fresh}, &state)
+	defer func() {
+		if err := d.try(t.Context(), "close", map[string]any{"page": "early"}, nil); err != nil {
+			t.Error(err)
+		}
+	}()
 	t.Logf("a dashboard that has not seen its database yet says: %s", state)
 
 	d.database.restore()
 	d.step(t, "back", map[string]any{"page": "live", "source": "database"}, nil)
-	d.step(t, "filled", nil, nil)
+	d.step(t, "back", map[string]any{"page": "early", "source": "database"}, nil)
 }
 
 // redisAway does the same to Redis: what the database says goes on.

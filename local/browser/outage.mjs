@@ -68,8 +68,5 @@ export async function early(session, { url }) {
   return states;
 }
 
-// filled waits until that page has numbers.
-export async function filled(session) {
-  await back(session, { page: "early", source: "database" });
-  await session.close("early");
-}
+// close closes a page.
+export const close = (session, { page }) => session.close(page);

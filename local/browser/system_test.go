@@ -5,7 +5,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"tripcast.dev/functions/simulate"
 )
@@ -80,22 +79,18 @@ func (s *system) publisher(t *testing.T) publisher {
 	return publisher{producer}
 }
 
-// start publishes a trip's pick-up, and returns when that was.
-func (p publisher) start(t *testing.T, trip simulate.Trip) (at time.Time) {
+// start publishes a trip's pick-up.
+func (p publisher) start(t *testing.T, trip simulate.Trip) {
 	t.Helper()
-	at = time.Now()
 	if err := errors.Join(p.PickUp(t.Context(), trip), p.Flush(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	return at
 }
 
-// end publishes its drop-off, and returns when that was.
-func (p publisher) end(t *testing.T, trip simulate.Trip) (at time.Time) {
+// end publishes its drop-off.
+func (p publisher) end(t *testing.T, trip simulate.Trip) {
 	t.Helper()
-	at = time.Now()
 	if err := errors.Join(p.DropOff(t.Context(), trip), p.Flush(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	return at
 }
