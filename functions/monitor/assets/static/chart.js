@@ -91,10 +91,10 @@ export class Chart {
     return {
       width: this.place.clientWidth || 400,
       height: HEIGHT,
-      padding: [10, 8, 0, 0],
+      padding: [10, 20, 0, 0],
       tzDate: (s) => uPlot.tzDate(new Date(s * 1000), 'Etc/UTC'), // the city's clock is written so
       legend: { show: false },
-      cursor: { y: false, drag: { x: true, y: false, setScale: true }, points: { size: 7 } },
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: {
         x: { time: true },
         y: this.#all ? { distr: 3 } : { range: () => robustRange(this.#shown()) },
