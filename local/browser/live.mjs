@@ -66,14 +66,7 @@ function inPage() {
   }, 250);
 }
 
-// open opens a page on which it is seen what comes.
-export async function open(session, { page: name, url, options }) {
-  const page = await session.page(name, url, options);
-  await page.addInitScript(inPage);
-  await page.goto(url);
-  return page;
-}
-
+// loads opens a page as a first visitor does, and on which it is seen what comes.
 export async function loads(session, { page: name, url }) {
   const page = await session.page(name, url);
   await page.addInitScript(inPage);
