@@ -37,6 +37,7 @@ type fakeDatabase struct {
 	statements map[string]int   // how often each was asked for
 	refuse     func(statement string) error
 	stall      chan struct{} // FETCH and SELECT wait for it
+	hold       chan struct{} // so does the answer with the newest trips, which is as of before
 	password   string
 }
 
@@ -382,10 +383,16 @@ func (d *fakeDatabase) newest() wire.PreparedStatements {
 			rows = append(rows, append(slices.Clone(c.row), ended[c.row[0]]))
 		}
 	}
+	hold := d.hold
 	d.mu.Unlock()
 	slices.Reverse(rows)
 	rows = rows[:min(len(rows), loadedTrips)]
-	return answering(shown, func([]string) [][]any { return rows })
+	return answering(shown, func([]string) [][]any {
+		if hold != nil {
+			<-hold
+		}
+		return rows
+	})
 }
 
 // trip answers the query for one trip.

@@ -190,7 +190,9 @@ func TestTables(t *testing.T) {
 		db.add(viewBuckets, "good", at("2016-01-04 11:55"), int64(4), int64(400_000)),
 	)
 	w.live()
-	n := w.await("the errors", func(n Now) bool { return len(n.Errors.Buckets) == 1 && len(n.Models.Models) == 2 })
+	n := w.await("the errors", func(n Now) bool {
+		return len(n.Errors.Buckets) == 1 && len(n.Models.Models) == 2 && n.Segments.Hours.Models["good"] != nil && n.Segments.Distances.Models["good"] != nil
+	})
 	if want := (Counts{PickUps: 10, Predictions: 9, InProgress: 6, Completed: 4, Labels: 3, UnmatchedDropOffs: 1}); n.Summary.Trips != want {
 		t.Errorf("counts are %+v, want %+v", n.Summary.Trips, want)
 	}

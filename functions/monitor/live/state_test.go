@@ -3,6 +3,7 @@ package live
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -440,5 +441,117 @@ func TestGuesses(t *testing.T) {
 	var g guesses
 	if err := json.Unmarshal([]byte(`[]`), &g); err == nil {
 		t.Error("an array is taken")
+	}
+}
+
+// What is large waits for its second; what is small does not.
+func TestErrorsAndSegmentsAreSlow(t *testing.T) {
+	s := newTestState()
+	s.database.failed(viewCounts, problem{text: "gone"}) // so that no rate is looked at
+	s.changed, s.slow = changedAll, time.Time{}
+	now := start0
+	if may := s.due(now, time.Second); may != changedAll {
+		t.Errorf("at first %b is due", may)
+	}
+	s.changed = changedAll
+	if may := s.due(now.Add(250*time.Millisecond), time.Second); may != changedSummary|changedModels {
+		t.Errorf("a moment later %b is due", may)
+	}
+	if may := s.due(now.Add(500*time.Millisecond), time.Second); may != 0 {
+		t.Errorf("without a change %b is due", may)
+	}
+	if may := s.due(now.Add(time.Second), time.Second); may != changedErrors|changedSegments|changedModels {
+		t.Errorf("a second later %b is due", may)
+	}
+	if may := s.due(now.Add(3*time.Second), time.Second); may != 0 {
+		t.Errorf("when all is told %b is due", may)
+	}
+}
+
+func TestTimeAloneIsNoNews(t *testing.T) {
+	h := newHub()
+	now := Now{Summary: Summary{At: 1, Clock: 7}}
+	h.publish(now, changedAll, Trips{}, false)
+	first := h.current.Load()
+	now.Summary.At = 2
+	h.publish(now, changedAll, Trips{}, false)
+	if h.current.Load() != first {
+		t.Error("the time alone makes an edition")
+	}
+	now.Summary.Clock = 8
+	h.publish(now, changedAll, Trips{}, false)
+	if h.current.Load() == first || h.current.Load().now.Summary.At != 2 {
+		t.Error("a change makes none")
+	}
+}
+
+// A source is in a state since it came into it, however often it is tried.
+func TestSinceWhen(t *testing.T) {
+	s := newSource("a source", "", slog.New(slog.DiscardHandler), "one", "two")
+	steps := []struct {
+		name string
+		do   func()
+		want string
+		err  string
+	}{
+		{"no answer", func() { s.failed("one", problem{text: "refused"}) }, Connecting, "refused"},
+		{"half of it", func() { s.live("one") }, Connecting, ""},
+		{"all of it", func() { s.live("two") }, Live, ""},
+		{"half of it is lost", func() { s.failed("one", problem{text: "gone"}) }, Away, "gone"},
+		{"all of it is lost", func() { s.failed("two", problem{text: "gone, too"}) }, Away, "gone"},
+		{"half of it is back", func() { s.live("one") }, Away, "gone, too"},
+		{"all of it is back", func() { s.live("two") }, Live, ""},
+	}
+	for _, step := range steps {
+		before := s.shown.State
+		s.shown.Since = 1
+		step.do()
+		if s.shown.State != step.want || s.shown.Error != step.err {
+			t.Errorf("%s: it is %+v, want %s, %q", step.name, s.shown, step.want, step.err)
+		}
+		if changed := s.shown.State != before; changed != (s.shown.Since != 1) {
+			t.Errorf("%s: from %s to %+v", step.name, before, s.shown)
+		}
+	}
+	s = newSource("a source", "", slog.New(slog.DiscardHandler), "one")
+	if s.failed("one", problem{text: "no", answered: true}); s.shown.State != Away {
+		t.Errorf("one that refuses is %s", s.shown.State)
+	}
+}
+
+// Who is chosen among those who start is chosen among those who end, in whatever
+// order and among whichever others.
+func TestChoose(t *testing.T) {
+	var first, second []string
+	for n := range 1000 {
+		first = append(first, fmt.Sprint("trip ", n))
+		second = append(second, fmt.Sprint("trip ", n+200))
+	}
+	rand.Shuffle(len(second), func(i, j int) { second[i], second[j] = second[j], second[i] })
+	id := func(s string) string { return s }
+	started, left := choose(first, 100, id)
+	ended, _ := choose(second, 100, id)
+	if len(started) != 100 || left != 900 || len(ended) != 100 {
+		t.Fatalf("%d are chosen, %d left out, then %d chosen", len(started), left, len(ended))
+	}
+	both := 0
+	for _, s := range ended {
+		if slices.Contains(started, s) {
+			both++
+		}
+	}
+	if both < 60 {
+		t.Errorf("%d of 100 ends are of trips that were chosen", both)
+	}
+	at := -1
+	for _, s := range ended {
+		if next := slices.Index(second, s); next <= at {
+			t.Fatal("the order is another")
+		} else {
+			at = next
+		}
+	}
+	if all, left := choose(first, 1000, id); len(all) != 1000 || left != 0 {
+		t.Errorf("of few, %d are chosen", len(all))
 	}
 }

@@ -176,6 +176,7 @@ func (f *Feed) loadTrips(ctx context.Context) ([]loaded, error) {
 	if err != nil {
 		return nil, &viewError{viewStarts, err}
 	}
+	slices.Reverse(all)
 	slices.SortStableFunc(all, func(a, b loaded) int { return a.predictedAt.Compare(b.predictedAt) })
 	return all, nil
 }

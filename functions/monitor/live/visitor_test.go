@@ -179,14 +179,43 @@ func TestEndBeforeStart(t *testing.T) {
 	v.awaitTrips("both", func(seen map[string]bool) bool { return seen["t1"] && seen["t1 ended"] })
 }
 
-func TestTripsThatArePastTheirRetentionStay(t *testing.T) {
+// A trip that leaves the views has grown old. It is no news, and what is known of
+// it stays.
+func TestTripsThatGrowOld(t *testing.T) {
 	w := newWorld(t)
 	one := started(1, 300)
 	w.db.commit(w.db.add(viewStarts, one...))
 	w.live()
-	w.db.commit(w.db.remove(viewStarts, one...), w.db.add(viewStarts, started(2, 300)...))
+	w.db.commit(
+		w.db.remove(viewStarts, one...), w.db.remove(viewStarts, started(7, 300)...), w.db.remove(viewEnds, ended(7, 300)...),
+		w.db.add(viewStarts, started(2, 300)...), w.db.add(viewEnds, ended(2, 300)...),
+	)
 	v := w.visitor()
-	v.awaitTrips("both", func(seen map[string]bool) bool { return seen["t1"] && seen["t2"] })
+	v.awaitTrips("both", func(seen map[string]bool) bool { return seen["t1"] && seen["t2"] && seen["t2 ended"] })
+	if v.seen["t7"] || v.seen["t7 ended"] {
+		t.Errorf("seen are %v", v.seen)
+	}
+	w.feed.mu.Lock()
+	defer w.feed.mu.Unlock()
+	if got := w.feed.state.trips.total; got != (totals{1, 1}) {
+		t.Errorf("counted are %+v", got)
+	}
+}
+
+// What starts and ends while the newest trips are being read is not in them.
+func TestTripsWhileTheNewestAreRead(t *testing.T) {
+	w := newWorld(t)
+	hold := make(chan struct{})
+	w.db.with(func() { w.db.hold = hold })
+	w.db.commit(w.db.add(viewStarts, started(1, 300)...))
+	w.run()
+	w.until("the query", func() bool { return w.db.asked(loadNewest) == 1 })
+	w.db.commit(w.db.add(viewStarts, started(2, 300)...), w.db.add(viewEnds, ended(1, 300)...))
+	fetched := w.db.asked("FETCH")
+	w.until("the subscriptions to have got it", func() bool { return w.db.asked("FETCH") > fetched+10*len(viewColumns) })
+	close(hold)
+	v := w.visitor()
+	v.awaitTrips("all of it", func(seen map[string]bool) bool { return seen["t1"] && seen["t2"] && seen["t1 ended"] })
 }
 
 // Where there are more than a page can use, it gets a sample, is told how many
