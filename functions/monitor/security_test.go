@@ -1,7 +1,7 @@
 package monitor
 
 import (
-	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -95,10 +95,7 @@ func TestPanics(t *testing.T) {
 	server := httptest.NewServer(d)
 	defer server.Close()
 	if response, err := http.Get(server.URL + "/begun"); err == nil {
-		if response.StatusCode != http.StatusOK {
-			t.Errorf("status %d", response.StatusCode)
-		}
-		if _, err := response.Body.Read(make([]byte, 1)); err == nil || errors.Is(err, http.ErrBodyReadAfterClose) {
+		if _, err := io.ReadAll(response.Body); err == nil {
 			t.Error("a response that broke off looks whole")
 		}
 		response.Body.Close()

@@ -36,7 +36,6 @@ func (m *Monitor) serveStream(w http.ResponseWriter, r *http.Request) {
 
 	eventStream(w.Header())
 	s := stream{w, http.NewResponseController(w), m.stalled}
-	s.controller.SetReadDeadline(time.Time{}) //nolint:errcheck // that of the server would end the stream, too
 	if s.send("retry: 1000\n\n") != nil {
 		return
 	}
