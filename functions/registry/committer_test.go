@@ -181,6 +181,39 @@ func testConflictsWithoutEnd(t *testing.T, s store) {
 	s.checkLearned(t, c.Models[0], 1)
 }
 
+// A connection on which nothing was committed goes back to the pool without the
+// keys it watched: whoever gets it next has transactions of their own.
+func testWatchesNothingAfterwards(t *testing.T, s store) {
+	s.applied(t, "steady", "fragile=Fragile")
+	opts, err := redis.ParseURL("redis://" + s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.PoolSize = 1
+	client, other := redis.NewClient(opts), s.client(t)
+	defer client.Close()
+	committer := committerOn(t, client, CommitterOptions{})
+	learnN(t, committer, 0, 1)
+	for _, n := range []int{0, 13} { // a duplicate, and one that a model panics on
+		_, err := committer.Learn(t.Context(), labelN(n))
+		var panicked *PanicError
+		if errors.As(err, &panicked) != (n == 13) {
+			t.Fatal(err)
+		}
+		for _, model := range []string{"steady", "fragile"} {
+			other.SAdd(t.Context(), idsKey(model, "b"), rand.Int())
+		}
+		if err := client.Watch(t.Context(), func(tx *redis.Tx) error {
+			_, err := tx.TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
+				return pipe.Set(t.Context(), "probe", n, 0).Err()
+			})
+			return err
+		}); err != nil {
+			t.Errorf("a transaction after label %d: %v", n, err)
+		}
+	}
+}
+
 // The commit was executed and the connection broke before the answer came: the
 // label is learned, once, and no duplicate.
 func testLostAnswer(t *testing.T, s store) {

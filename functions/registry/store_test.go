@@ -56,6 +56,7 @@ func suite(t *testing.T, s store) {
 		{"together, too late", testLearnAllTooLate},
 		{"contention", testContention},
 		{"conflicts without end", testConflictsWithoutEnd},
+		{"watches nothing afterwards", testWatchesNothingAfterwards},
 		{"answer to EXEC lost", testLostAnswer},
 		{"connections cut", testConnectionsCut},
 		{"cancelled and redelivered", testCancelled},

@@ -42,6 +42,9 @@ type worker struct {
 	pipeline *online.Pipeline // as of at, nil where that is not known
 	at       string           // the commit
 	entry    string           // its entry in the lineage, the newest
+	watching bool             // the connection watches keys
+	ahead    time.Duration    // of this clock, Redis's is: the clocks of learners may differ
+	compared time.Time        // when that was found out
 	x        []float64
 	state    []byte
 	reported string // the error that was logged last
@@ -213,9 +216,8 @@ func pause(attempt int) time.Duration {
 // then the jobs concerned are unsure.
 func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err error) {
 	name := w.spec.Name
-	watched := []string{headKey(name), idsKey(name, "a"), idsKey(name, "b")}
-	err = w.client.Watch(ctx, func(tx *redis.Tx) error {
-		h, ahead, learned, err := w.look(ctx, tx, batch)
+	err = w.transaction(ctx, func(tx *redis.Tx) error {
+		h, learned, err := w.look(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
@@ -232,8 +234,8 @@ func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err 
 				return err
 			}
 		}
-		return w.exec(ctx, tx, h, ahead, batch, fresh)
-	}, watched...)
+		return w.exec(ctx, tx, h, batch, fresh)
+	})
 	switch {
 	case err == nil:
 		return outcomes, nil
@@ -245,6 +247,24 @@ func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err 
 	return nil, unavailable("commit to model "+name, err)
 }
 
+// transaction runs fn on a connection of its own. It is look that watches the
+// keys, in the round trip that it needs anyway, so that Watch is only told them
+// where the client has many servers and must know which of them has the keys.
+func (w *worker) transaction(ctx context.Context, fn func(*redis.Tx) error) error {
+	w.watching = false
+	client, ok := w.client.(*redis.Client)
+	if !ok {
+		return w.client.Watch(ctx, fn, headKey(w.spec.Name))
+	}
+	return client.Watch(ctx, func(tx *redis.Tx) error {
+		err := fn(tx)
+		if w.watching { // the client does not know of it, and gives the connection to others
+			_ = tx.Unwatch(ctx).Err()
+		}
+		return err
+	})
+}
+
 // isOurs tells the errors of this package from those of the client.
 func isOurs(err error) bool {
 	var state *StateError
@@ -252,10 +272,9 @@ func isOurs(err error) bool {
 	return errors.As(err, &state) || errors.As(err, &panicked) || errors.Is(err, ErrUnavailable)
 }
 
-// look reads, in one round trip, the head, how far Redis's clock is ahead of
-// this one, and which labels have been learned. The clocks of learners may
-// differ: what is in Redis is dated by Redis's.
-func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (h head, ahead time.Duration, learned []bool, err error) {
+// look watches and reads, in one round trip, the head and which labels have been
+// learned, and now and then Redis's clock.
+func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (head, []bool, error) {
 	ids := make([]any, len(batch))
 	for i, j := range batch {
 		ids[i] = j.label.ID
@@ -263,25 +282,32 @@ func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (h head, a
 	var headCmd *redis.SliceCmd
 	var clock *redis.TimeCmd
 	var a, b *redis.BoolSliceCmd
-	_, err = tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	w.watching = true
+	_, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.Do(ctx, "watch", headKey(w.spec.Name), idsKey(w.spec.Name, "a"), idsKey(w.spec.Name, "b"))
 		headCmd = readHead(ctx, pipe, w.spec.Name, false)
-		clock = pipe.Time(ctx)
 		a = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "a"), ids...)
 		b = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "b"), ids...)
+		if time.Since(w.compared) > time.Second {
+			clock = pipe.Time(ctx)
+		}
 		return nil
 	})
 	if err != nil {
-		return head{}, 0, nil, keyError(w.spec.Name, err)
+		return head{}, nil, keyError(w.spec.Name, err)
 	}
-	ahead = time.Until(clock.Val())
-	if h, err = parseHead(w.spec.Name, headCmd.Val()); err != nil {
-		return head{}, 0, nil, err
+	if clock != nil {
+		w.ahead, w.compared = time.Until(clock.Val()), time.Now()
 	}
-	learned = a.Val()
+	h, err := parseHead(w.spec.Name, headCmd.Val())
+	if err != nil {
+		return head{}, nil, err
+	}
+	learned := a.Val()
 	for i, inB := range b.Val() {
 		learned[i] = learned[i] || inB
 	}
-	return h, ahead, learned, nil
+	return h, learned, nil
 }
 
 // sift returns the outcomes that a commit onto this version will have, and
@@ -350,7 +376,7 @@ func (w *worker) learn(label Label) (err error) {
 
 // exec commits what the pipeline has learned onto the head, with all that tells
 // of it.
-func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, ahead time.Duration, batch []job, fresh []int) error {
+func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, batch []job, fresh []int) error {
 	var err error
 	if w.state, err = w.pipeline.AppendBinary(w.state[:0]); err != nil {
 		return &StateError{Model: w.spec.Name, Reason: "cannot be encoded: " + err.Error()}
@@ -359,7 +385,7 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, ahead time.Dura
 	for i, at := range fresh {
 		ids[i] = batch[at].label.ID
 	}
-	now := date(time.Now().Add(ahead))
+	now := date(time.Now().Add(w.ahead))
 	first, last := batch[fresh[0]].label.ID, batch[fresh[len(fresh)-1]].label.ID
 	after, rotated := h.next(w.spec.Hash(), len(fresh), last, w.opts.Window, now)
 	drop, due, err := w.makeRoom(ctx, tx, &after)
@@ -371,7 +397,7 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, ahead time.Dura
 		Labels: len(fresh), First: first, Last: last, Count: after.count, Spec: after.spec, At: now,
 	}
 	entry := entryID(after.version, w.entry)
-	if _, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
 		after.writeIDs(ctx, pipe, w.spec.Name, ids, rotated)
 		after.write(ctx, pipe, w.spec.Name, w.state)
 		if due {
@@ -380,7 +406,11 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, ahead time.Dura
 			}
 		}
 		return commit.queue(ctx, pipe, w.spec.Name, entry, w.opts.LineageLength)
-	}); err != nil {
+	})
+	if err == nil || errors.Is(err, redis.TxFailedErr) {
+		w.watching = false
+	}
+	if err != nil {
 		doubt(batch, fresh, err)
 		return err
 	}
