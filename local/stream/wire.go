@@ -29,6 +29,8 @@ import (
 // be cancelled, and what a client leaves behind is let go of. Connections do not
 // outlive Serve.
 func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	accepted := &clients{Listener: listener, ctx: ctx, all: map[*client]bool{}}
 	server, err := wire.NewServer(s.parse,
 		wire.Logger(s.config.Log),
@@ -51,11 +53,15 @@ func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("stream: preparing the Postgres protocol: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	defer server.Wait()
-	defer accepted.hangUp()
-	if err := server.Serve(accepted); err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	err = server.Serve(accepted)
+	ended := ctx.Err() != nil
+	// Statements end and are answered, then connections do.
+	stop()
+	_ = server.Close()
+	accepted.hangUp()
+	server.Wait()
+	if err != nil && !ended && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("stream: serving the Postgres protocol: %w", err)
 	}
 	return nil
