@@ -23,7 +23,7 @@ type Summary struct {
 
 // Source is where views come from, and whether it answers.
 type Source struct {
-	State string `json:"state"` // one of the states below
+	State string `json:"state"` // one of the states below, "" if nobody asks it
 	Since int64  `json:"since"` // in this state
 	Error string `json:"error,omitempty"`
 }
@@ -45,7 +45,8 @@ type Counts struct {
 	UnmatchedDropOffs int64 `json:"unmatched_drop_offs"`
 }
 
-// Rates are a second, over the last ten.
+// Rates are a second, over the last ten. What leaves the views because of its age
+// is not taken from them.
 type Rates struct {
 	PickUps     float64 `json:"pick_ups"`
 	Predictions float64 `json:"predictions"`
@@ -70,7 +71,7 @@ type Models struct {
 type Leader struct {
 	Model string  `json:"model"`
 	Since int64   `json:"since"`
-	MAE   float64 `json:"mae_s"` // of the best, over the last hour of the city's clock
+	MAE   float64 `json:"mae_s"` // over the last hour of the city's clock that is full, 0 if not known
 }
 
 // Model is one model: how good it is, by SQL, and what it has learned, by Redis.
@@ -93,8 +94,9 @@ type Model struct {
 	Broken        string `json:"broken,omitempty"`
 }
 
-// Errors is the mean absolute error over the city's clock, in buckets of equal
-// width. A model that has no trips in a bucket has null there.
+// Errors is the mean absolute error over the city's clock, in at most 300 buckets
+// of equal width. A bucket in which no trip has ended is left out; a model that
+// has no trips in one has null there.
 type Errors struct {
 	WidthMS int64                 `json:"width_ms"`
 	Buckets []int64               `json:"buckets"` // their starts, ascending
@@ -133,13 +135,13 @@ type Started struct {
 	PickUpLon, PickUpLat,
 	DropOffLon, DropOffLat float64 // rounded to five decimals
 	PickedUpAt int64   // by the city's clock
-	PredictedS float64 // by the champion; rounded to a tenth
+	PredictedS float64 // by the champion; rounded to a tenth, null if it had no answer
 }
 
 // Ended is a trip that is over. As JSON it is an array, too.
 type Ended struct {
 	ID                     string
 	DropOffLon, DropOffLat float64
-	PredictedS             float64
+	PredictedS             float64 // null if the champion had no answer
 	ActualS                float64
 }
