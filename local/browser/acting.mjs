@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 
+import { shown, until } from "./live.mjs";
+
 const dialog = (page) => page.locator("dialog[data-act-dialog]");
 
 const reasoned = (page) => dialog(page).getByLabel(/^Reason/);
@@ -78,9 +80,12 @@ export async function audit(session, { page: name, url }) {
   return page.locator("table tbody tr").allInnerTexts();
 }
 
-// readOnly sees that there is nothing to press, and why.
+// readOnly sees numbers, and that there is nothing to press, and why.
 export async function readOnly(session, { url, model }) {
   const page = await session.page("read-only", url);
+  await page.goto(url);
+  await until("trips completed", async () => (await shown(page, "trips.completed")) > 0);
+  assert.equal(await page.locator("[data-act]").count(), 0, "buttons on the live page");
   for (const path of ["/models", `/models/${model}`, "/audit"]) {
     await page.goto(url + path);
     await page.getByText("read-only").first().waitFor();

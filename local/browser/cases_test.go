@@ -140,7 +140,7 @@ func (d *dashboard) get(t *testing.T, url string, into any) {
 	}
 }
 
-// readsOnly looks at the dashboard that nobody has given a token.
+// readsOnly looks at the dashboard of the main job, which nobody has given a token.
 func (d *dashboard) readsOnly(t *testing.T) {
 	d.step(t, "readOnly", map[string]any{"url": d.readOnly, "model": rolledBack}, nil)
 	for _, authorization := range []string{"", "Bearer " + token} {

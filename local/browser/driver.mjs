@@ -63,7 +63,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     answer.result = (await steps[step](session, given ?? {})) ?? null;
   } catch (error) {
-    answer.error = error.stack ?? String(error);
+    answer.error = String(error.stack ?? error).replace(/\x1b\[\d+m/g, "");
     await failed(step, before);
   }
   process.stdout.write(JSON.stringify(answer) + "\n");

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	_ "tripcast.dev/functions/monitor" // what is tested, as processes: a result of go test depends on it
 	"tripcast.dev/functions/simulate"
 )
 
@@ -17,15 +18,15 @@ const (
 // token is what lets a person act on the page of the system's monitor.
 const token = "known-to-the-browser-test-alone"
 
-// system is the main job as it runs for everybody, with two monitors of the kind
-// that is deployed: one whose servers can be taken away, where people may act,
-// and one that nobody has given a token.
+// system is the main job as it runs for everybody, whose dashboard nobody has
+// given a token, and a monitor as it is deployed, where people may act and whose
+// servers can be taken away.
 type system struct {
 	kafka, redis, sql string
 	database, models  *proxy // of Materialize's stand-in and of Redis
 	web               *proxy // of the monitor that has a token
 	page              string // URL of that one
-	readOnly          string // and of the one that has none
+	readOnly          string // and of the main job's own
 	binary            string // of monitors
 }
 
@@ -33,14 +34,13 @@ func startSystem(t *testing.T, arguments ...string) *system {
 	t.Helper()
 	folder := t.TempDir()
 	main, binary := build(t, folder, mainJob), build(t, folder, monitor)
-	job := spawn(t, main, nil, append([]string{"--free-ports", "--monitor-listen", "off"}, arguments...)...)
-	s := &system{kafka: job.says(t, "Kafka "), redis: job.says(t, "Redis redis://"), sql: job.says(t, "SQL "), binary: binary}
+	job := spawn(t, main, nil, append([]string{"--free-ports"}, arguments...)...)
+	s := &system{kafka: job.says(t, "Kafka "), redis: job.says(t, "Redis redis://"), sql: job.says(t, "SQL "), readOnly: job.says(t, "Dashboard "), binary: binary}
 	s.database, s.models = startProxy(t, s.sql), startProxy(t, s.redis)
 
 	acting := startMonitor(t, s.binary, s.kafka, s.models.address, s.database.address, "MONITOR_TOKEN="+token)
 	s.web = startProxy(t, strings.TrimPrefix(acting, "http://"))
 	s.page = "http://" + s.web.address
-	s.readOnly = startMonitor(t, s.binary, s.kafka, s.redis, s.sql)
 	return s
 }
 
