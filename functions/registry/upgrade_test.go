@@ -88,7 +88,7 @@ func TestCluster(t *testing.T) {
 	if _, err := Promote(ctx, client, testKinds(), "two", "one", Actor{Name: "ann"}); err != nil {
 		t.Error(err)
 	}
-	if _, err := Promote(ctx, client, testKinds(), "one", "one", Actor{Name: "ann"}); err != nil && !errors.Is(err, ErrConflict) {
+	if _, err := Promote(ctx, client, testKinds(), "one", "one", Actor{Name: "ann"}); !errors.Is(err, ErrConflict) {
 		t.Error(err)
 	}
 	if _, err := Rollback(ctx, client, testKinds(), "one", 3, 4, Actor{Name: "ann"}); err != nil {
