@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -407,96 +403,5 @@ func (h atExec) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 			h()
 		}
 		return next(ctx, cmds)
-	}
-}
-
-// proxy stands between a client and a store and can cut their connections.
-type proxy struct {
-	net.Listener
-	target string
-	// loseAnswer makes the proxy cut a connection after it has forwarded an
-	// EXEC and before it forwards the answer, that many times.
-	loseAnswer atomic.Int32
-	lost       atomic.Int32 // how often it did
-
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-}
-
-func newProxy(t *testing.T, target string) *proxy {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{Listener: l, target: target, conns: map[net.Conn]bool{}}
-	t.Cleanup(func() {
-		l.Close()
-		p.cut()
-	})
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go p.pass(client)
-		}
-	}()
-	return p
-}
-
-func (p *proxy) store() store { return store{p.Addr().String()} }
-
-// cut closes every connection there is.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for conn := range p.conns {
-		conn.Close()
-	}
-	clear(p.conns)
-}
-
-func (p *proxy) pass(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", p.target)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	p.mu.Lock()
-	p.conns[client] = true
-	p.mu.Unlock()
-	var mute atomic.Bool
-	go func() {
-		defer server.Close()
-		buf := make([]byte, 64<<10)
-		for {
-			n, err := client.Read(buf)
-			if err != nil {
-				return
-			}
-			if bytes.Contains(buf[:n], []byte("\r\nexec\r\n")) && p.loseAnswer.Add(-1) >= 0 {
-				mute.Store(true)
-			}
-			if _, err := server.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-	}()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := server.Read(buf)
-		if err != nil {
-			return
-		}
-		if mute.Load() {
-			p.lost.Add(1) // Redis has answered, so it has executed
-			return
-		}
-		if _, err := client.Write(buf[:n]); err != nil && !errors.Is(err, io.EOF) {
-			return
-		}
 	}
 }
