@@ -173,7 +173,10 @@ func testConflictsWithoutEnd(t *testing.T, s store) {
 	c := s.applied(t, "one")
 	client, meddler := s.client(t), s.client(t)
 	client.AddHook(atExec(func() { meddler.SAdd(context.Background(), idsKey("one", "b"), rand.Int()) }))
-	busy := committerOn(t, client, CommitterOptions{MaxWait: 100 * time.Millisecond})
+	busy := committerOn(t, client, CommitterOptions{MaxWait: 500 * time.Millisecond})
+	if err := busy.Ready(t.Context()); err != nil { // it has the catalogue
+		t.Fatal(err)
+	}
 	if _, err := busy.Learn(t.Context(), labelN(0)); !errors.Is(err, ErrBusy) {
 		t.Errorf("error %v, want ErrBusy", err)
 	}
