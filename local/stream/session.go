@@ -95,7 +95,19 @@ func (s *session) guarded(fn wire.PreparedStatementFn) wire.PreparedStatementFn 
 	}
 }
 
-// begin answers BEGIN and START.
+// transaction answers what begins and ends one.
+func (s *session) transaction(verb string) *wire.PreparedStatement {
+	switch verb {
+	case "BEGIN":
+		return s.begin("BEGIN")
+	case "START":
+		return s.begin("START TRANSACTION")
+	case "COMMIT", "END":
+		return s.finish("COMMIT")
+	}
+	return s.finish("ROLLBACK")
+}
+
 func (s *session) begin(tag string) *wire.PreparedStatement {
 	return wire.NewStatement(s.guarded(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
 		s.inside = true
@@ -103,7 +115,7 @@ func (s *session) begin(tag string) *wire.PreparedStatement {
 	}))
 }
 
-// finish answers COMMIT and ROLLBACK. Nothing is ever written: they differ in
+// finish ends the transaction. Nothing is ever written: they differ in
 // what they are called.
 func (s *session) finish(tag string) *wire.PreparedStatement {
 	return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {

@@ -584,10 +584,7 @@ func TestInterval(t *testing.T) {
 }
 
 func TestPsqlSubscribes(t *testing.T) {
-	psql, err := exec.LookPath("psql")
-	if err != nil {
-		t.Skip("NOT CHECKED with psql: it is not installed")
-	}
+	psql := thePsql(t)
 	r, _ := lettersWith(t, `{"id":"x","n":1}`, `{"id":"y","n":2}`)
 	run := func(arguments ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -125,36 +125,10 @@ func (t *text) prepare(ctx context.Context, statement tripsql.Statement) (*wire.
 			return nil, fmt.Errorf("ALTER is not supported, but for SECRET")
 		}
 		return t.done("ALTER SECRET"), nil
-	case "BEGIN":
-		return t.session.begin("BEGIN"), nil
-	case "START":
-		return t.session.begin("START TRANSACTION"), nil
-	case "COMMIT", "END":
-		return t.session.finish("COMMIT"), nil
-	case "ROLLBACK", "ABORT":
-		return t.session.finish("ROLLBACK"), nil
-	case "DECLARE":
-		d, err := t.stream.declare(ctx, statement)
-		if err != nil {
-			return nil, err
-		}
-		t.declared[d.name] = d
-		return t.session.declare(d), nil
-	case "FETCH":
-		f, err := parseFetch(statement)
-		if err != nil {
-			return nil, err
-		}
-		return t.session.fetch(f, t.declared)
-	case "CLOSE":
-		if c.accept("ALL") {
-			return t.session.closes(""), nil
-		}
-		name, err := c.name()
-		if err != nil {
-			return nil, err
-		}
-		return t.session.closes(name), nil
+	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT":
+		return t.session.transaction(verb), nil
+	case "DECLARE", "FETCH", "CLOSE":
+		return t.cursor(ctx, verb, c)
 	case "SET", "RESET", "DISCARD", "DEALLOCATE":
 		return t.done(verb), nil
 	case "SUBSCRIBE", "COPY":
@@ -162,6 +136,32 @@ func (t *text) prepare(ctx context.Context, statement tripsql.Statement) (*wire.
 	default:
 		return nil, fmt.Errorf("%s is not supported: SELECT, SHOW, SUBSCRIBE with a cursor and CREATE … IF NOT EXISTS are", verb)
 	}
+}
+
+// cursor prepares DECLARE, FETCH and CLOSE.
+func (t *text) cursor(ctx context.Context, verb string, c *cursor) (*wire.PreparedStatement, error) {
+	switch {
+	case verb == "DECLARE":
+		d, err := t.stream.declare(ctx, c.statement)
+		if err != nil {
+			return nil, err
+		}
+		t.declared[d.name] = d
+		return t.session.declare(d), nil
+	case verb == "FETCH":
+		f, err := parseFetch(c.statement)
+		if err != nil {
+			return nil, err
+		}
+		return t.session.fetch(f, t.declared)
+	case c.accept("ALL"):
+		return t.session.closes(""), nil
+	}
+	name, err := c.name()
+	if err != nil {
+		return nil, err
+	}
+	return t.session.closes(name), nil
 }
 
 // done answers a statement that returns no rows and has nothing to do.

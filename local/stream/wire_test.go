@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -263,11 +264,21 @@ func TestQueriesBesideTicks(t *testing.T) {
 	}
 }
 
-func TestPsql(t *testing.T) {
+// thePsql is where psql is.
+func thePsql(t *testing.T) string {
+	t.Helper()
 	psql, err := exec.LookPath("psql")
-	if err != nil {
-		t.Skip("NOT CHECKED with psql: it is not installed")
+	if err != nil && os.Getenv("TRIPCAST_REQUIRE_SERVERS") != "" {
+		t.Fatal("there is no psql on the PATH, and TRIPCAST_REQUIRE_SERVERS asks for one")
 	}
+	if err != nil {
+		t.Skip("NOT CHECKED with psql: it is not installed (apt-get install postgresql-client)")
+	}
+	return psql
+}
+
+func TestPsql(t *testing.T) {
+	psql := thePsql(t)
 	s, _ := typed(t)
 	output, err := exec.CommandContext(t.Context(), psql, s.dsn, "--no-psqlrc", "-At", "-c", "SELECT id, b, i, f, t, j, m FROM types WHERE id IS NOT NULL", "-c", "SHOW SINKS").CombinedOutput()
 	if err != nil {
