@@ -15,7 +15,8 @@ import (
 )
 
 // Apply makes a catalogue the one that every reader and learner follows, and
-// its champion the one that is served. It writes nothing and returns
+// its champion the one that is served, unless the last one named the same: then
+// whoever has been promoted since stays. It writes nothing and returns
 // *StateErrors, joined, if a model with that name has learned under another
 // specification: a model is not changed, it gets a new name. Models that are no
 // longer in the catalogue are not served or taught, but keep what they learned.
@@ -25,7 +26,9 @@ func Apply(ctx context.Context, client redis.UniversalClient, c *online.Catalogu
 		return fmt.Errorf("registry: encode catalogue: %w", err)
 	}
 	specs := make([]*redis.StringCmd, len(c.Models))
+	var named, champion *redis.StringCmd
 	if err := pipelined(ctx, client, func(pipe redis.Pipeliner) {
+		named, champion = pipe.HGet(ctx, catalogueKey, catalogueChampion), pipe.Get(ctx, championKey)
 		for i, spec := range c.Models {
 			specs[i] = pipe.HGet(ctx, headKey(spec.Name), fieldSpec)
 		}
@@ -59,10 +62,19 @@ func Apply(ctx context.Context, client redis.UniversalClient, c *online.Catalogu
 	if err := client.HSet(ctx, catalogueKey, catalogueEtag, etag, catalogueJSON, encoded).Err(); err != nil {
 		return unavailable("apply catalogue", err)
 	}
+	if _, there := c.Find(champion.Val()); there && named.Val() == c.Champion {
+		return nil
+	}
 	// The two need not change together: a champion that is not in the catalogue
 	// counts as none.
-	_, err = replaceChampion(ctx, client, "", "", Action{Kind: KindApply, Model: c.Champion, To: c.Champion, By: "catalogue"})
-	return err
+	if _, err := replaceChampion(ctx, client, "", "", Action{Kind: KindApply, Model: c.Champion, To: c.Champion, By: "catalogue"}); err != nil {
+		return err
+	}
+	// Last: an Apply that was cut short is done again as a whole.
+	if err := client.HSet(ctx, catalogueKey, catalogueChampion, c.Champion).Err(); err != nil {
+		return unavailable("apply catalogue", err)
+	}
+	return nil
 }
 
 // readCatalogue returns the catalogue in Redis and its etag.

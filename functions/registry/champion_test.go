@@ -52,6 +52,40 @@ func trail(actions []Action) string {
 	return strings.Join(lines, "; ")
 }
 
+// A catalogue that names the champion it named before has nothing to say about
+// who was promoted since.
+func testApplyKeepsPromoted(t *testing.T, s store) {
+	ctx, client := t.Context(), s.client(t)
+	for _, step := range []struct {
+		promote string
+		apply   []string // the first is the champion
+		want    string
+	}{
+		{apply: []string{"one", "two", "three"}, want: "one"},
+		{promote: "two", apply: []string{"one", "two", "three"}, want: "two"},
+		{apply: []string{"one", "three", "two"}, want: "two"}, // in another order
+		{apply: []string{"three", "one", "two"}, want: "three"},
+		{promote: "two", apply: []string{"three", "one"}, want: "three"}, // two has left
+	} {
+		if step.promote != "" {
+			if _, err := Promote(ctx, client, testKinds(), step.promote, "", Actor{Name: "ann"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.applied(t, step.apply...)
+		if got := client.Get(ctx, championKey).Val(); got != step.want {
+			t.Errorf("promote %q, apply %v: the champion is %s, want %s", step.promote, step.apply, got, step.want)
+		}
+	}
+	// An Apply that was cut short is done again as a whole.
+	client.HDel(ctx, catalogueKey, catalogueChampion)
+	client.Set(ctx, championKey, "one", 0)
+	s.applied(t, "three", "one")
+	if got := client.Get(ctx, championKey).Val(); got != "three" {
+		t.Errorf("the champion is %s after an Apply that was cut short", got)
+	}
+}
+
 func testPromote(t *testing.T, s store) {
 	ctx, client := t.Context(), s.client(t)
 	s.applied(t, "one", "two", "three")

@@ -10,7 +10,7 @@
 //
 // # Keys
 //
-//	tripcast:catalogue                 hash: etag, json (the models as data, in order)
+//	tripcast:catalogue                 hash: etag, json (the models as data, in order), champion (that it named)
 //	tripcast:models                    set of the names that have been in the catalogue
 //	tripcast:champion                  the name of the model that is served
 //	tripcast:audit:{tripcast:champion} stream of who made it that, as JSON
@@ -117,6 +117,8 @@ const (
 
 	catalogueEtag = "etag"
 	catalogueJSON = "json"
+	// The champion that the last catalogue named, who need not be the one by now.
+	catalogueChampion = "champion"
 )
 
 func headKey(model string) string { return "tripcast:{" + model + "}:head" }

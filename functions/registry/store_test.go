@@ -83,6 +83,7 @@ func suite(t *testing.T, s store) {
 		{"rollback, answer lost", testRollbackAnswerLost},
 		{"rollbacks are bounded", testRollbacksAreBounded},
 		{"promote", testPromote},
+		{"apply keeps who was promoted", testApplyKeepsPromoted},
 		{"promote races", testPromoteRaces},
 		{"apply is audited", testApplyIsAudited},
 		{"heads", testHeads},
