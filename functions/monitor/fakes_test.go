@@ -35,6 +35,7 @@ type fakeFeed struct {
 	trip     live.Trip
 	err      error // of Trip
 	asked    []string
+	wanted   []string // the events that the last visitor wants
 	visitors map[*fakeVisitor]bool
 }
 
@@ -51,9 +52,10 @@ func (f *fakeFeed) Trip(_ context.Context, id string) (live.Trip, error) {
 	return f.trip, f.err
 }
 
-func (f *fakeFeed) visit(context.Context) visitor {
+func (f *fakeFeed) visit(_ context.Context, events []string) visitor {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.wanted = events
 	v := &fakeVisitor{messages: make(chan []live.Message, 100)}
 	if f.visitors == nil {
 		f.visitors = map[*fakeVisitor]bool{}

@@ -63,7 +63,7 @@ type Monitor struct {
 type feed interface {
 	Now() live.Now
 	Trip(ctx context.Context, id string) (live.Trip, error)
-	visit(ctx context.Context) visitor
+	visit(ctx context.Context, events []string) visitor
 }
 
 // visitor is told what is new: a *live.Visitor.
@@ -160,7 +160,9 @@ func (m *Monitor) serveHealth(w http.ResponseWriter, r *http.Request) {
 // fed is a *live.Feed.
 type fed struct{ *live.Feed }
 
-func (f fed) visit(ctx context.Context) visitor { return f.Subscribe(ctx) }
+func (f fed) visit(ctx context.Context, events []string) visitor {
+	return f.Subscribe(ctx, events...)
+}
 
 // store is a Redis.
 type store struct {

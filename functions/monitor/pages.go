@@ -23,7 +23,7 @@ const (
 // patience is how long a page waits for a server before it says that it is away.
 const patience = 4 * time.Second
 
-// tripRetention is how long sql/ keeps a trip, as trip_retention says it there.
+// tripRetention is how long sql/ keeps a trip unless it is told otherwise.
 const tripRetention = "25 hours"
 
 // maxTripID is in bytes: events takes no longer one.

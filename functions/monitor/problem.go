@@ -103,7 +103,7 @@ func (m *Monitor) problemOf(r *http.Request, err error) problem {
 		return problem{
 			status: http.StatusNotFound, title: "No such trip",
 			text:   "No trip with the id " + clip(r.PathValue("id")) + " is known.",
-			wayOut: "Trips are kept for " + tripRetention + " after they were heard of (trip_retention in sql/).",
+			wayOut: "Trips are kept for " + tripRetention + " after they were heard of, unless trip_retention in sql/ says otherwise.",
 		}
 	case errors.Is(err, registry.ErrNotFound), errors.Is(err, registry.ErrNoModels):
 		return problem{

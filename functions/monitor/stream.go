@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"tripcast.dev/functions/monitor/live"
@@ -16,8 +18,14 @@ import (
 const maxStreams = 1000
 
 // serveStream tells a page what is new, for as long as it listens, as
-// server-sent events: event is the name of a view, data its JSON.
+// server-sent events: event is the name of a view, data its JSON. The query may
+// name some of them, as ?views=summary,models.
 func (m *Monitor) serveStream(w http.ResponseWriter, r *http.Request) {
+	views, err := viewsOf(r)
+	if err != nil {
+		m.fail(w, r, m.problemOf(r, err))
+		return
+	}
 	if r.Method == http.MethodHead {
 		eventStream(w.Header())
 		return
@@ -39,7 +47,7 @@ func (m *Monitor) serveStream(w http.ResponseWriter, r *http.Request) {
 	if s.send("retry: 1000\n\n") != nil {
 		return
 	}
-	for visitor := m.feed.visit(ctx); ; {
+	for visitor := m.feed.visit(ctx, views); ; {
 		messages, err := m.next(ctx, visitor)
 		switch {
 		case ctx.Err() != nil:
@@ -57,6 +65,25 @@ func (m *Monitor) serveStream(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// viewsOf are the views that are asked for; none are all.
+func viewsOf(r *http.Request) ([]string, error) {
+	named := r.URL.Query().Get("views")
+	if named == "" {
+		return nil, nil
+	}
+	views := strings.Split(named, ",")
+	for _, view := range views {
+		if !slices.Contains(live.Events(), view) {
+			return nil, problem{
+				status: http.StatusBadRequest,
+				text:   "There is no view " + clip(view) + ".",
+				wayOut: "They are " + strings.Join(live.Events(), ", ") + ".",
+			}
+		}
+	}
+	return views, nil
 }
 
 func eventStream(header http.Header) {

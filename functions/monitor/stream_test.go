@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +107,26 @@ func TestStream(t *testing.T) {
 	b.want(t, "event: odd\ndata: two\ndata: lines\n")
 }
 
+// A page asks for the views that it shows.
+func TestStreamOfSomeViews(t *testing.T) {
+	d := newDashboard(t, "")
+	url := d.server(t)
+	response, err := http.Get(url + "/stream?views=summary,models")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	d.feed.awaitVisitors(t, 1)
+	if want := []string{"summary", "models"}; !slices.Equal(d.feed.wanted, want) {
+		t.Errorf("the visitor wants %v, not %v", d.feed.wanted, want)
+	}
+	w := d.get(t, "/stream?views=summary,secrets")
+	if w.Code != http.StatusBadRequest {
+		t.Errorf("a view that there is not: %d", w.Code)
+	}
+	wantIn(t, w.Body.String(), "no view secrets", "summary, models, errors, segments, trips")
+}
+
 // A stream that has nothing to say says that, and outlives what ends other requests.
 func TestStreamOfSilence(t *testing.T) {
 	d := newDashboard(t, "")
@@ -174,7 +195,7 @@ func TestStreamThatBreaks(t *testing.T) {
 
 type breaking struct{ *fakeFeed }
 
-func (b breaking) visit(context.Context) visitor { return b }
+func (b breaking) visit(context.Context, []string) visitor { return b }
 
 func (breaking) Next(context.Context) ([]live.Message, error) { return nil, fmt.Errorf("odd") }
 

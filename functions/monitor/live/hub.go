@@ -17,6 +17,11 @@ const (
 	EventTrips    = "trips"
 )
 
+// Events lists all events of messages.
+func Events() []string {
+	return []string{EventSummary, EventModels, EventErrors, EventSegments, EventTrips}
+}
+
 // Message is one view as it is now, or trips that are new. All visitors share
 // Data: it is not to be changed.
 type Message struct {
@@ -183,14 +188,17 @@ func resetOf(started []Started, ended []Ended) func() Message {
 type Visitor struct {
 	hub   *hub
 	visit context.Context
+	wants []string  // events; nil: all
 	views [4]uint64 // the numbers of what it has seen
 	trips uint64
 	began bool
 }
 
-// Subscribe returns a visitor that has seen nothing yet. When ctx ends, so does
-// every Next.
-func (f *Feed) Subscribe(ctx context.Context) *Visitor { return &Visitor{hub: f.hub, visit: ctx} }
+// Subscribe returns a visitor that has seen nothing yet, and is told of some
+// events, or of all if none are named. When ctx ends, so does every Next.
+func (f *Feed) Subscribe(ctx context.Context, events ...string) *Visitor {
+	return &Visitor{hub: f.hub, visit: ctx, wants: events}
+}
 
 // Next returns what is new since the last call, and waits until something is. The
 // first time that is everything, as it is now. The error is that of a context.
@@ -218,10 +226,13 @@ func (v *Visitor) Next(ctx context.Context) ([]Message, error) {
 func (v *Visitor) unseen(e *edition) []Message {
 	var messages []Message
 	for i, view := range e.views {
-		if view.number != v.views[i] {
+		if view.number != v.views[i] && v.wanted(view.Event) {
 			v.views[i] = view.number
 			messages = append(messages, view.Message)
 		}
+	}
+	if !v.wanted(EventTrips) {
+		return messages
 	}
 	missed := e.trips.number - v.trips
 	switch {
@@ -232,4 +243,8 @@ func (v *Visitor) unseen(e *edition) []Message {
 	}
 	v.began, v.trips = true, e.trips.number
 	return messages
+}
+
+func (v *Visitor) wanted(event string) bool {
+	return len(v.wants) == 0 || slices.Contains(v.wants, event)
 }

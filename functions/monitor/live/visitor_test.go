@@ -97,6 +97,10 @@ func TestFirstMessages(t *testing.T) {
 	if want := []string{EventSummary, EventModels, EventErrors, EventSegments, EventTrips}; !slices.Equal(events, want) {
 		t.Errorf("events are %v, want %v", events, want)
 	}
+	some, err := w.feed.Subscribe(t.Context(), EventErrors, EventSummary).Next(t.Context())
+	if err != nil || len(some) != 2 || some[0].Event != EventSummary || some[1].Event != EventErrors {
+		t.Errorf("a visitor who wants two events gets %v, %v", some, err)
+	}
 	if text := string(messages[4].Data); text != `{"reset":true,"started":[],"ended":[]}` {
 		t.Errorf("trips are %s", text)
 	}

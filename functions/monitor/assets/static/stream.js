@@ -1,6 +1,7 @@
-// The one connection of the page. EventSource reconnects by itself after most
-// losses, but not after an answer that is no stream, such as a proxy's 502: then
-// a new one is made. A page that nobody looks at lets go of it after a while.
+// The one connection of the page, for the views that somebody listens to when it
+// is opened. EventSource reconnects by itself after most losses, but not after an
+// answer that is no stream, such as a proxy's 502: then a new one is made. A page
+// that nobody looks at lets go of it after a while.
 
 import { complete } from './views.js';
 
@@ -34,7 +35,7 @@ export class Stream extends EventTarget {
 
   open() {
     this.#close();
-    const source = new EventSource(this.url);
+    const source = new EventSource(`${this.url}?views=${[...this.#listeners.keys()]}`);
     this.#source = source;
     for (const [kind, all] of this.#listeners) all.forEach((fn) => source.addEventListener(kind, fn));
     source.onopen = () => {
