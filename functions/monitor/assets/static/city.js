@@ -47,8 +47,8 @@ export class City {
       changed: () => this.#all(),
       point: (x, y) => this.#point(x, y),
       leave: () => this.#select(-1),
-      choose: (x, y) => {
-        const slot = this.#find(x, y);
+      choose: (x, y, reach) => {
+        const slot = this.#find(x, y, reach);
         if (slot >= 0) open(this.trips.ids[slot], place);
       },
     });
@@ -281,8 +281,8 @@ export class City {
     context.stroke();
   }
 
-  #find(x, y) {
-    return this.trips.nearest(this.view.fromX(x), this.view.fromY(y), REACH / this.view.scale);
+  #find(x, y, reach = REACH) {
+    return this.trips.nearest(this.view.fromX(x), this.view.fromY(y), reach / this.view.scale);
   }
 
   #point(x, y) {

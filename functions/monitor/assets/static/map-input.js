@@ -112,7 +112,7 @@ export class Input {
     const middle = [this.view.width / 2, this.view.height / 2];
     if (moves[event.key]) this.view.pan(...moves[event.key]);
     else if (zooms[event.key]) this.#zoom(zooms[event.key]);
-    else if (event.key === 'Enter') this.choose(...middle);
+    else if (event.key === 'Enter') this.choose(...middle, Math.hypot(...middle)); // of all that are seen
     else return;
     event.preventDefault();
     this.changed();
