@@ -166,7 +166,7 @@ func (d *dashboard) readsOnly(t *testing.T) {
 
 // forEveryone looks at every page as people do who see, point or read in other ways.
 func (d *dashboard) forEveryone(t *testing.T) {
-	for _, look := range []string{"accessible", "phone"} {
+	for _, look := range []string{"accessible", "fits"} {
 		t.Run(look, func(t *testing.T) {
 			var problems []string
 			d.step(t, look, map[string]any{"url": d.page, "paths": d.everyPage(), "missing": missing}, &problems)

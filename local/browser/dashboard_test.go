@@ -49,8 +49,8 @@ func (d *dashboard) run(t *testing.T, name string, test func(t *testing.T)) {
 }
 
 func TestDashboard(t *testing.T) {
-	folder := outputFolder(t)
-	d := &dashboard{chromium: startChromium(t, folder)}
+	skipWithoutChromium(t)
+	d := &dashboard{chromium: startChromium(t, outputFolder(t))}
 	d.system = startSystem(t, "--speed", "240", "--rate", "1500", "--limit", "6000")
 	d.publisher = d.system.publisher(t)
 

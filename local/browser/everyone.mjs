@@ -59,25 +59,33 @@ export async function dialogAccessible(session, { url, model }) {
   return violations;
 }
 
-// phone returns the pages that are wider than a phone.
-export async function phone(session, { url, paths, missing }) {
-  const page = await session.page("phone", url, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
+// widths are of screens, in pixels; the last is a phone's.
+const widths = [1280, 1250, 1120, 1000, 768, 360];
+
+// fits returns the pages that are wider than a screen, and tiles of the live page
+// that are too narrow for what is in them.
+export async function fits(session, { url, paths, missing }) {
+  const page = await session.page("phone", url, { viewport: { width: 360, height: 740 }, hasTouch: true, deviceScaleFactor: 2 });
   session.watch.expect(missing, "nothing is there");
-  const wide = [];
+  const wrong = [];
   for (const path of [...paths, missing]) {
     await page.goto(url + path);
     await settle(page);
-    const { width, inner, sticking } = await page.evaluate(() => ({
-      width: document.scrollingElement.scrollWidth,
-      inner: window.innerWidth,
-      sticking: [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right + window.scrollX > 360.5).map((e) => e.outerHTML.slice(0, 120)).slice(-3),
-    }));
-    if (width > 360 || inner > 360) wide.push(`${path} is ${Math.max(width, inner)} pixels wide: ${sticking.join(" | ")}`);
+    for (const width of widths) {
+      await page.setViewportSize({ width, height: 740 });
+      const { whole, reaching, cut } = await page.evaluate((width) => ({
+        whole: document.scrollingElement.scrollWidth,
+        reaching: [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right + window.scrollX > width + 0.5).map((e) => e.outerHTML.slice(0, 120)).slice(-3),
+        cut: [...document.querySelectorAll(".tiles *")].filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline").map((e) => e.innerText),
+      }), width);
+      if (whole > width) wrong.push(`${path} is ${whole} pixels wide on ${width}: ${reaching.join(" | ")}`);
+      if (cut.length > 0) wrong.push(`${path} on ${width} pixels has no room for ${cut.join(" | ")}`);
+    }
     await session.shot(`${named(path)}-phone`, page, { fullPage: true });
   }
   session.watch.forget();
   await session.close("phone");
-  return wide;
+  return wrong;
 }
 
 // keyboard goes to a model's page and to a trip by keys alone.
