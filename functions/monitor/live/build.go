@@ -97,13 +97,8 @@ func (s *state) modelsView() Models {
 	for _, info := range s.models.infos {
 		m := s.model(info.Name)
 		m.Champion, m.Broken = info.Champion, info.Broken
-		m.Version, m.Labels, m.StateBytes, m.CommittedAt = info.Version, info.Count, info.StateBytes, millis(info.Committed)
-		if m.ServedVersion < m.Version {
-			m.Behind = m.Version - m.ServedVersion
-		}
-		if _, served := s.trips.served[info.Name]; !served {
-			m.Behind = 0 // not known
-		}
+		m.Labels, m.StateBytes, m.CommittedAt = info.Count, info.StateBytes, millis(info.Committed)
+		m.Version = max(info.Version, m.ServedVersion) // Redis was asked up to a second ago
 		view.Models = append(view.Models, m)
 	}
 	return view

@@ -5,7 +5,7 @@ import { element } from './bind.js';
 import { seconds, signedWhole } from './format.js';
 import { classOf } from './trips.js';
 
-const ROWS = 14;
+const ROWS = 16;
 const WORDS = ['far too short', 'too short', 'about right', 'too long', 'far too long'];
 
 export class Recent {
