@@ -73,6 +73,8 @@ export async function fits(session, { url, paths, missing }) {
     await settle(page);
     for (const width of widths) {
       await page.setViewportSize({ width, height: 740 });
+      // What is drawn learns of it in the next frame.
+      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
       const { whole, reaching, cut } = await page.evaluate((width) => ({
         whole: document.scrollingElement.scrollWidth,
         reaching: [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right + window.scrollX > width + 0.5).map((e) => e.outerHTML.slice(0, 120)).slice(-3),

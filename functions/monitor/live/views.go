@@ -85,8 +85,8 @@ type Model struct {
 	RMSE      float64 `json:"rmse_s"`
 	Bias      float64 `json:"bias_s"` // positive: it predicts too long
 
-	Version       uint64 `json:"version"` // commits, in Redis; never less than one that has predicted
-	Labels        uint64 `json:"labels"`  // learned
+	Version       uint64 `json:"version"`        // commits, in Redis; never less than one that has predicted
+	Labels        uint64 `json:"labels"`         // learned
 	ServedVersion uint64 `json:"served_version"` // of the newest prediction
 	CommittedAt   int64  `json:"committed_at"`
 	StateBytes    int    `json:"state_bytes"`
