@@ -95,6 +95,7 @@ func (d *dashboard) act(t *testing.T) {
 			}
 		}
 	}
+	d.step(t, "close", map[string]any{"page": "acting"}, nil) // it would ask again while Redis is away
 	var violations []string
 	d.step(t, "dialogAccessible", map[string]any{"url": d.page, "model": rolledBack}, &violations)
 	for _, v := range violations {
