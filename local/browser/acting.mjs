@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { shown, until } from "./live.mjs";
+import { ready, shown, until } from "./live.mjs";
 
 const dialog = (page) => page.locator("dialog[data-act-dialog]");
 
@@ -20,6 +20,7 @@ async function fill(page, { token, by, reason }) {
 export async function promote(session, { page: name, url, model, wrong, token, by, reason }) {
   const page = session.pages.get(name) ?? (await session.page(name, url));
   await page.goto(`${url}/models/${model}`);
+  await ready(page);
   await page.locator('[data-act="promote"]').click();
   await dialog(page).waitFor();
   await insideDialog(page);
@@ -58,6 +59,7 @@ async function insideDialog(page) {
 export async function rollback(session, { page: name, url, model, token, by, reason }) {
   const page = session.pages.get(name);
   await page.goto(`${url}/models/${model}`);
+  await ready(page);
   const button = page.locator('[data-act="rollback"]').last();
   const version = await button.getAttribute("data-version");
   await button.click();

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 
-import { digits, shown, until } from "./live.mjs";
+import { digits, ready, shown, until } from "./live.mjs";
 
 // axe returns what axe finds on a page as it is now.
 async function axe(session, page, where) {
@@ -14,6 +14,7 @@ async function axe(session, page, where) {
 
 // settle waits until a page shows what it has to.
 async function settle(page) {
+  await ready(page);
   await page.locator('[data-source="database"][data-state="live"]').waitFor();
   await page.evaluate(() => document.fonts.ready);
 }
@@ -34,6 +35,7 @@ export async function accessible(session, { url, paths, missing }) {
       await session.shot(`${named(path)}-${colorScheme}`, page, { fullPage: true });
     }
     await page.goto(url);
+    await settle(page);
     await page.locator("[data-recent] tbody a").first().evaluate((a) => a.click());
     await page.locator("dialog[data-panel] table.said").waitFor();
     violations.push(...(await axe(session, page, `the panel in ${colorScheme}`)));
@@ -50,6 +52,7 @@ export async function dialogAccessible(session, { url, model }) {
   for (const colorScheme of ["light", "dark"]) {
     const page = await session.page(colorScheme, url, { colorScheme, reducedMotion: "reduce" });
     await page.goto(`${url}/models/${model}`);
+    await ready(page);
     await page.locator('[data-act="rollback"]').last().click();
     await page.locator("dialog[data-act-dialog]").waitFor();
     violations.push(...(await axe(session, page, `the dialog in ${colorScheme}`)));

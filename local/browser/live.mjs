@@ -14,6 +14,9 @@ export function digits(text) {
   return /^[+-]?[0-9]/.test(bare) ? Number.parseFloat(bare) : null;
 }
 
+// ready waits until the page's scripts have done their part, and the stream is open.
+export const ready = (page) => page.locator('body[data-connection="live"]').waitFor();
+
 // until asks again and again, until the answer is one.
 export async function until(what, ask, { timeout = 60_000, every = 100 } = {}) {
   const deadline = Date.now() + timeout;
