@@ -146,7 +146,7 @@ export async function seen(session, { page: name, what, trip }) {
 export async function picture(session, { url, trips, names }) {
   const pages = [];
   for (const colorScheme of Object.keys(names)) {
-    const page = await session.page(colorScheme, url, { colorScheme, viewport: { width: 1280, height: 1400 } });
+    const page = await session.page(colorScheme, url, { colorScheme, viewport: { width: 1280, height: 1640 } });
     await page.goto(url);
     pages.push([names[colorScheme], page]);
   }
