@@ -10,7 +10,6 @@ import (
 // when all of its parts do. The Feed's mutex guards it.
 type source struct {
 	name string // for the log
-	at   string // its address, for the log
 	log  *slog.Logger
 
 	shown    Source
@@ -24,8 +23,13 @@ type part struct {
 	err  problem // of the last attempt
 }
 
+// newSource makes one that has not answered yet. Its address, for the log, may be
+// empty.
 func newSource(name, at string, log *slog.Logger, parts ...string) *source {
-	s := &source{name: name, at: at, log: log, parts: map[string]part{}}
+	if at != "" {
+		log = log.With("at", at)
+	}
+	s := &source{name: name, log: log, parts: map[string]part{}}
 	for _, p := range parts {
 		s.parts[p] = part{}
 	}
@@ -86,8 +90,8 @@ func (s *source) notLive() string {
 func (s *source) tell(next Source, cause error) {
 	switch {
 	case next.State == Live && s.shown.State != Live:
-		s.log.Info(s.name+" is live", "at", s.at)
+		s.log.Info(s.name + " is live")
 	case next.State != Live && next.Error != "" && (next.State != s.shown.State || s.shown.Error == ""):
-		s.log.Warn(s.name+" is "+next.State+", tried again until it answers", "at", s.at, "why", next.Error, "err", cause)
+		s.log.Warn(s.name+" is "+next.State+", tried again until it answers", "why", next.Error, "err", cause)
 	}
 }

@@ -23,6 +23,7 @@ export function startActions() {
     event.preventDefault();
     act(event.target);
   });
+  document.documentElement.classList.add('acts');
 }
 
 const kinds = {
@@ -47,7 +48,7 @@ const kinds = {
     // A model that learns has another version with every commit: to insist on one
     // would be to be refused for ever.
     body: ({ version }) => ({ version: Number(version), expect: 0 }),
-    done: ({ name, version }, action) => `${name} is back at what version ${number(Number(version))} knew${action?.to ? `, as version ${number(Number(action.to))}` : ''}.`,
+    done: ({ name, version }, action) => `${name} is back at what version ${number(Number(version))} knew${action.from ? `, as version ${number(Number(action.from) + 1)}` : ''}.`,
   },
 };
 
