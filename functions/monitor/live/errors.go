@@ -87,7 +87,7 @@ func (c classes) fill(trips []int64, maes map[string][]*float64) {
 	}
 }
 
-// distances are the classes of model_errors_by_distance.
+// distanceLabels name the classes of model_errors_by_distance.
 var distanceLabels = []struct {
 	fromKM int64
 	label  string
