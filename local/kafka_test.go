@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -14,6 +15,7 @@ import (
 
 	"tripcast.dev/events"
 	"tripcast.dev/functions/kafka"
+	"tripcast.dev/functions/monitor/trail"
 	"tripcast.dev/local/broker"
 	"tripcast.dev/local/kafkatest"
 )
@@ -116,6 +118,7 @@ func TestKafkaMainJob(t *testing.T) {
 		}
 		t.Logf("%-8s %6.0f trips/s, lag %.0f/%.0f ms, staleness %.0f/%.0f ms (p50/p99)", name, r.TripsPerS, r.Lag.P50, r.Lag.P99, r.Staleness.P50, r.Staleness.P99)
 	}
+	followsTrips(t, real.Addr(kafkatest.Plaintext), onKafka.labels)
 	sameValues(t, "features", embedded.features, onKafka.features)
 	sameValues(t, "labels", embedded.labels, onKafka.labels)
 	for model, share := range noise {
@@ -124,6 +127,50 @@ func TestKafkaMainJob(t *testing.T) {
 		if !(math.Abs(got-want) <= share*want) {
 			t.Errorf("%s has a mean absolute error of %.1f s on Kafka, %.1f s on embedded parts: want them within %.0f %%", model, got, want, 100*share)
 		}
+	}
+}
+
+// followsTrips looks for the events of some trips as the dashboard does, on a
+// Kafka whose sinks write in transactions, and counts the dead letters, of which
+// there are none.
+func followsTrips(t *testing.T, broker string, trips map[string]string) {
+	t.Helper()
+	looks, err := trail.New(trail.Config{Brokers: []string{broker}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer looks.Close()
+	want := []string{events.TopicPickUps, events.TopicFeatures, events.TopicPredictions, events.TopicDropOffs, events.TopicLabels}
+	left := 5
+	for trip := range trips {
+		if left--; left < 0 {
+			break
+		}
+		all, err := looks.Of(t.Context(), trip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var topics []string
+		for _, e := range all.Events {
+			if !e.Retraction {
+				topics = append(topics, e.Topic)
+			}
+		}
+		// At full speed a trip ends before it is predicted, but what SQL makes of an
+		// event comes after it.
+		flow := slices.DeleteFunc(slices.Clone(topics), func(topic string) bool { return topic == events.TopicDropOffs })
+		if len(topics) != len(flow)+1 || !slices.Equal(flow, []string{want[0], want[1], want[2], want[4]}) {
+			t.Errorf("trip %s has events in %v, want %v", trip, topics, want)
+			continue
+		}
+		first := all.Events[0]
+		some, err := looks.Of(t.Context(), trip, trail.Stretch{From: first.Timestamp, To: first.Timestamp, Topics: want[:1]})
+		if err != nil || len(some.Events) != 1 || !some.Complete || some.Events[0].Offset != first.Offset || some.Events[0].Get("id") != first.Get("id") {
+			t.Errorf("trip %s at %s: %+v, %v", trip, first.Timestamp, some, err)
+		}
+	}
+	if n, err := looks.CountDeadLetters(t.Context()); err != nil || n != 0 {
+		t.Errorf("%d dead letters, %v", n, err)
 	}
 }
 
