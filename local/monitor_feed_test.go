@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,6 +89,7 @@ func TestFeed(t *testing.T) {
 	}
 	now := feed.Now()
 	wantSums(t, now, trips)
+	wantClasses(t, dsn, now)
 	wantBest(t, dsn, now)
 	for id := range o.ended {
 		wantTrip(t, feed, id, o)
@@ -149,6 +151,41 @@ func wantSums(t *testing.T, now live.Now, trips int64) {
 	s := now.Summary
 	if s.Clock == 0 || s.Lag.N == 0 || s.Lag.P99 < s.Lag.P50 || s.Lag.P50 <= 0 || s.Staleness.N == 0 || now.Models.Champion.Since == 0 {
 		t.Errorf("not all is measured: %+v, champion %+v", s, now.Models.Champion)
+	}
+}
+
+// wantClasses: a trip counts in the hour of its pick-up and in the class of its
+// distance, of which each begins with its first kilometre.
+func wantClasses(t *testing.T, dsn string, now live.Now) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	rows, err := conn.Query(t.Context(), `SELECT t.picked_up_at, t.distance_km FROM trips AS t JOIN completed AS c ON c.trip_id = t.trip_id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hours, distances := make([]int64, 24), make([]int64, 5)
+	var pickedUpAt time.Time
+	var km float64
+	if _, err := pgx.ForEachRow(rows, []any{&pickedUpAt, &km}, func() error {
+		hours[pickedUpAt.Hour()]++
+		class := 4
+		for i, end := range []float64{1, 2, 5, 10} {
+			if km < end {
+				class = i
+				break
+			}
+		}
+		distances[class]++
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(now.Segments.Hours.Trips, hours) || !slices.Equal(now.Segments.Distances.Trips, distances) {
+		t.Errorf("trips by hour %v, want %v; by distance %v, want %v", now.Segments.Hours.Trips, hours, now.Segments.Distances.Trips, distances)
 	}
 }
 
