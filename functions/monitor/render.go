@@ -43,7 +43,7 @@ func newPages(files fs.FS, static *static) *pages {
 	p := &pages{byName: map[string]*template.Template{}}
 	p.buffers.New = func() any { return new(bytes.Buffer) }
 	p.zippers.New = func() any { return gzip.NewWriter(nil) }
-	shared := template.New("").Funcs(functions(static)).Funcs(shapes()).Funcs(shapes())
+	shared := template.New("").Funcs(functions(static)).Funcs(shapes())
 	names, err := fs.Glob(files, "*.html")
 	if err != nil {
 		panic(fmt.Sprintf("monitor: list the templates: %v", err))

@@ -267,8 +267,12 @@ func (d *fakeDatabase) parse(ctx context.Context, query wire.Query) (wire.Prepar
 		return d.fetch(ctx)
 	case statement == loadNewest:
 		return d.newest(), nil
-	case statement == tripQuery:
-		return d.trip(), nil
+	case statement == pickUpQuery:
+		return d.trip(0, 8), nil
+	case statement == predictionQuery:
+		return d.trip(8, 12), nil
+	case statement == endQuery:
+		return d.trip(12, 15), nil
 	case statement == "" || strings.HasPrefix(statement, "--"):
 		return done(""), nil
 	}
@@ -396,12 +400,13 @@ func (d *fakeDatabase) newest() wire.PreparedStatements {
 }
 
 // trip answers the query for one trip.
-func (d *fakeDatabase) trip() wire.PreparedStatements {
-	return answering(columns(tripColumns), func(parameters []string) [][]any {
+// trip answers with some of a trip's columns, where they are not null.
+func (d *fakeDatabase) trip(from, to int) wire.PreparedStatements {
+	return answering(columns(tripColumns)[from:to], func(parameters []string) [][]any {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if row := d.trips[parameters[0]]; row != nil {
-			return [][]any{row}
+		if row := d.trips[parameters[0]]; row != nil && row[from] != nil {
+			return [][]any{row[from:to]}
 		}
 		return nil
 	}, pgtype.TextOID)

@@ -139,15 +139,29 @@ func (l *lookups) query(ctx context.Context, id string) (found *Trip, err error)
 }
 
 // ask prepares nothing: it would be lost where the server is another by now.
-func ask(ctx context.Context, conn *pgx.Conn, id string) (found *Trip, err error) {
-	rows, err := conn.Query(ctx, tripQuery, pgx.QueryExecModeExec, id)
-	if err != nil {
-		return nil, err
+func ask(ctx context.Context, conn *pgx.Conn, id string) (*Trip, error) {
+	var t Trip
+	for _, from := range []struct {
+		view, query string
+		read        func(*row)
+	}{
+		{"pick_ups", pickUpQuery, t.readPickUp},
+		{viewEnds, endQuery, t.readEnd},
+		{"predictions", predictionQuery, t.readPrediction},
+	} {
+		rows, err := conn.Query(ctx, from.query, pgx.QueryExecModeExec, id)
+		if err != nil {
+			return nil, err
+		}
+		if err := eachRow(conn, rows, from.view, func(r *row) error {
+			from.read(r)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+		if t.ID == "" {
+			return nil, nil // no pick-up, no trip
+		}
 	}
-	err = eachRow(conn, rows, "pick_ups", func(r *row) error {
-		t := readTrip(r)
-		found = &t
-		return nil
-	})
-	return found, err
+	return &t, nil
 }

@@ -34,7 +34,7 @@ func TestMaterializeReadsTheStatements(t *testing.T) {
 	}
 	sent := []string{
 		"BEGIN", declareStatement(viewCounts, false), declareStatement(viewStarts, true), fetchStatement(250 * time.Millisecond),
-		loadNewest, tripQuery,
+		loadNewest, pickUpQuery, endQuery, predictionQuery,
 	}
 	command := exec.CommandContext(t.Context(), "node", filepath.Join("..", "..", "..", "sql", "testdata", "parse.mjs"))
 	command.Env = append(os.Environ(), variable+"="+dir)

@@ -73,19 +73,20 @@ func (f *Feed) Trip(ctx context.Context, id string) (Trip, error) {
 
 const longestID = 512
 
-// tripQuery joins the views by the key that each has an index of.
-const tripQuery = `SELECT
-    u.trip_id, u.picked_up_at, u.passenger_count, u.kafka_ts AS arrived_at,
-    u.pickup_longitude, u.pickup_latitude, u.dropoff_longitude, u.dropoff_latitude,
-    p.features, p.predictions, p.champion, p.kafka_ts AS predicted_at,
-    e.dropped_off_at, e.ended_at, e.duration_s
-FROM pick_ups AS u
-LEFT JOIN predictions AS p ON p.trip_id = u.trip_id
-LEFT JOIN trip_ends AS e ON e.trip_id = u.trip_id
-WHERE u.trip_id = $1`
+// A trip is looked up in one view after the other, by the key that each has an
+// index of: a join would read all of them in the stand-in. What ended is read
+// before what was predicted, which came first.
+const (
+	pickUpQuery = `SELECT
+    trip_id, picked_up_at, passenger_count, kafka_ts AS arrived_at,
+    pickup_longitude, pickup_latitude, dropoff_longitude, dropoff_latitude
+FROM pick_ups WHERE trip_id = $1`
+	endQuery        = `SELECT dropped_off_at, ended_at, duration_s FROM trip_ends WHERE trip_id = $1`
+	predictionQuery = `SELECT features, predictions, champion, kafka_ts AS predicted_at FROM predictions WHERE trip_id = $1`
+)
 
-func readTrip(r *row) Trip {
-	t := Trip{
+func (t *Trip) readPickUp(r *row) {
+	*t = Trip{
 		ID: column[string](r, "trip_id"), PickedUpAt: column[time.Time](r, "picked_up_at"),
 		PassengerCount: column[int64](r, "passenger_count"),
 		PickUp:         Point{column[float64](r, "pickup_longitude"), column[float64](r, "pickup_latitude")},
@@ -93,18 +94,19 @@ func readTrip(r *row) Trip {
 		ArrivedAt:      column[time.Time](r, "arrived_at"),
 		Features:       []Feature{}, Predictions: []Prediction{},
 	}
-	if ended := nullable[time.Time](r, "dropped_off_at"); ended != nil {
-		t.Ended, t.DroppedOffAt, t.DurationS = true, *ended, finite(column[float64](r, "duration_s"))
-		t.EndedAt = column[time.Time](r, "ended_at")
-	}
-	if predicted := nullable[time.Time](r, "predicted_at"); predicted != nil {
-		t.Predicted, t.PredictedAt = true, *predicted
-		t.LagMS = max(0, t.PredictedAt.Sub(t.ArrivedAt).Milliseconds())
-		t.Champion = orZero[string](r, "champion")
-		t.Features = features(column[map[string]any](r, "features"))
-		t.Predictions = predictions(column[guesses](r, "predictions"), t)
-	}
-	return t
+}
+
+func (t *Trip) readEnd(r *row) {
+	t.Ended, t.DroppedOffAt, t.EndedAt = true, column[time.Time](r, "dropped_off_at"), column[time.Time](r, "ended_at")
+	t.DurationS = finite(column[float64](r, "duration_s"))
+}
+
+func (t *Trip) readPrediction(r *row) {
+	t.Predicted, t.PredictedAt = true, column[time.Time](r, "predicted_at")
+	t.LagMS = max(0, t.PredictedAt.Sub(t.ArrivedAt).Milliseconds())
+	t.Champion = orZero[string](r, "champion")
+	t.Features = features(column[map[string]any](r, "features"))
+	t.Predictions = predictions(column[guesses](r, "predictions"), *t)
 }
 
 // features lists those that are numbers: a feature that was missing has none.

@@ -72,12 +72,12 @@ func TestTripIsShared(t *testing.T) {
 			}
 		})
 	}
-	w.until("the query", func() bool { return w.db.asked(tripQuery) > 0 })
+	w.until("the query", func() bool { return w.db.asked(pickUpQuery) > 0 })
 	w.db.with(func() { w.db.stall = nil })
 	close(stall)
 	all.Wait()
 	// Parsing and describing is once each; more than two would be another query.
-	if n := w.db.asked(tripQuery); n != 1 {
+	if n := w.db.asked(pickUpQuery); n != 1 {
 		t.Errorf("%d queries", n)
 	}
 }
@@ -104,7 +104,7 @@ func TestTripWhileTheDatabaseIsAway(t *testing.T) {
 	}
 	w.db.with(func() {
 		w.db.refuse = func(s string) error {
-			if s == tripQuery {
+			if s == pickUpQuery {
 				return psqlerr.WithCode(errors.New("no"), codes.Internal)
 			}
 			return nil
