@@ -117,10 +117,11 @@ func (d *fakeDatabase) start() {
 		wire.Logger(slog.New(slog.DiscardHandler)), wire.Version("15.0"),
 		wire.GlobalParameters(wire.Parameters{"standard_conforming_strings": "on"}),
 	}
-	if d.password != "" {
+	// A connection that outlives this server is asked for this server's password.
+	if want := d.password; want != "" {
 		options = append(options, wire.SessionAuthStrategy(wire.ClearTextPassword(
 			func(ctx context.Context, _, _, password string) (context.Context, bool, error) {
-				return ctx, password == d.password, nil
+				return ctx, password == want, nil
 			})))
 	}
 	server, err := wire.NewServer(d.parse, options...)
