@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"tripcast.dev/functions/monitor/live"
 	"tripcast.dev/functions/online/kinds"
+	"tripcast.dev/functions/simulate"
 )
 
 // told is what a visitor of the feed has been told of trips.
@@ -87,7 +89,7 @@ func TestFeed(t *testing.T) {
 	if o.all() != 2*trips {
 		t.Errorf("told of %d starts, %d ends and %d left out of %d trips", len(o.predicted), len(o.ended), o.leftOut, trips)
 	}
-	now := feed.Now()
+	now := startMore(t, r, feed, trips)
 	wantSums(t, now, trips)
 	wantClasses(t, dsn, now)
 	wantBest(t, dsn, now)
@@ -98,6 +100,49 @@ func TestFeed(t *testing.T) {
 	if _, err := feed.Trip(ctx, "it's nobody's"); !errors.Is(err, live.ErrNotFound) {
 		t.Errorf("a trip that is not there: %v", err)
 	}
+}
+
+// startMore starts trips that do not end until one is predicted with all that has
+// been learned: those before may have started while nothing was.
+func startMore(t *testing.T, r *running, feed *live.Feed, trips int64) live.Now {
+	t.Helper()
+	producer, err := simulate.NewProducer(t.Context(), simulate.ProducerConfig{Brokers: r.kafka.Brokers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	now := feed.Now()
+	trip := simulate.Trip{
+		PickedUpAt: time.UnixMilli(now.Summary.Clock).UTC(), PassengerCount: 1,
+		PickupLongitude: -73.98, PickupLatitude: 40.75, DropoffLongitude: -73.96, DropoffLatitude: 40.78,
+	}
+	started := int64(0)
+	r.until(t, "a trip is predicted with all that is learned", func() bool {
+		if now = feed.Now(); started > 0 && servesAll(now) {
+			return true
+		}
+		if now.Summary.Trips.Predictions < trips+started {
+			return false
+		}
+		started++
+		trip.ID = fmt.Sprintf("more-%d", started)
+		if err := errors.Join(producer.PickUp(t.Context(), trip), producer.Flush(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		return false
+	})
+	return now
+}
+
+// servesAll reports whether the newest prediction knows what every model has
+// learned.
+func servesAll(now live.Now) bool {
+	for _, m := range now.Models.Models {
+		if m.ServedVersion == 0 || m.ServedVersion != m.Version {
+			return false
+		}
+	}
+	return now.Summary.Lag.N > 0 && now.Summary.Staleness.N > 0
 }
 
 // settled reports whether all trips have come to every view.
