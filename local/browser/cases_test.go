@@ -238,6 +238,7 @@ func (d *dashboard) redisAway(t *testing.T) {
 // dashboardAway does it to the dashboard itself, whose page stays open.
 func (d *dashboard) dashboardAway(t *testing.T) {
 	d.traffic(t)
+	d.step(t, "losing", nil, nil)
 	d.web.cut()
 	var said string
 	d.step(t, "lost", map[string]any{"page": "live"}, &said)

@@ -41,10 +41,12 @@ export async function back(session, { page: name, source }) {
   await session.shot(`${source}-back`, page);
 }
 
+// losing is told before the server goes away: from then on its stream may fail.
+export const losing = (session) => session.watch.expect("/stream", "the dashboard is away");
+
 // lost waits until the page says that its server does not answer.
 export async function lost(session, { page: name }) {
   const page = session.pages.get(name);
-  session.watch.expect("/stream", "the dashboard is away");
   const news = page.locator("[data-news]");
   await news.waitFor();
   const said = await news.innerText();
