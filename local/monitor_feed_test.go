@@ -189,7 +189,7 @@ func wantSums(t *testing.T, now live.Now, trips int64) {
 				t.Errorf("%s errs by %v s, %s by %v s", m.Name, m.MAE, name, mae)
 			}
 		}
-		if m.ServedVersion == 0 || m.Version < m.ServedVersion || m.StateBytes == 0 || m.CommittedAt == 0 {
+		if m.StateBytes == 0 || m.CommittedAt == 0 {
 			t.Errorf("Redis says nothing of %+v", m)
 		}
 	}

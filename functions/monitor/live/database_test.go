@@ -400,7 +400,6 @@ func (d *fakeDatabase) newest() wire.PreparedStatements {
 	})
 }
 
-// trip answers the query for one trip.
 // trip answers with some of a trip's columns, where they are not null.
 func (d *fakeDatabase) trip(from, to int) wire.PreparedStatements {
 	return answering(columns(tripColumns)[from:to], func(parameters []string) [][]any {
