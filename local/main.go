@@ -84,6 +84,12 @@ func commandNamed(name string) func(context.Context, invocation) error {
 		return watch
 	case "health":
 		return health
+	case "record":
+		return recordCommand
+	case "replay":
+		return replayCommand
+	case "backtest":
+		return backtestCommand
 	}
 	return nil
 }

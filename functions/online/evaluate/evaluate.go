@@ -53,7 +53,7 @@ type Options struct {
 	// with the index of the model and what it had predicted, which is NaN where it
 	// had not answered. Calls for one model come in the order of the answers;
 	// those for several come at once.
-	Answered func(model int, s Sample, predicted float64)
+	Answered func(model int, t Turn, predicted float64)
 }
 
 // Result is how a model did. Errors are in the unit of the labels. A prediction

@@ -198,7 +198,7 @@ func TestProgressiveIsTheLoop(t *testing.T) {
 		byHand.Learn(turn.X, turn.Y)
 	}
 	answers := 0
-	r := progressive(t, samples, evaluate.Options{Answered: func(m int, s evaluate.Sample, p float64) {
+	r := progressive(t, samples, evaluate.Options{Answered: func(m int, s evaluate.Turn, p float64) {
 		var n int
 		fmt.Sscan(s.ID, &n)
 		if answers++; m != 0 || p != predicted[n] {

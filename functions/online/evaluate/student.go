@@ -77,7 +77,7 @@ func (s *student) ask(t Turn) {
 func (s *student) answer(t Turn) {
 	y := s.predicted[t.slot]
 	if s.opts.Answered != nil {
-		s.opts.Answered(s.index, t.Sample, y)
+		s.opts.Answered(s.index, t, y)
 	}
 	if s.all.add(t.Y, y) {
 		s.period(t.At).mae.Update(t.Y, y)
