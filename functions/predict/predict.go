@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -82,7 +81,7 @@ func (h *Handler) predict(models *registry.Models, trip events.Features) events.
 	var x []float64
 	for _, m := range models.Healthy {
 		x = m.Pipeline.Vector(x[:0], trip.Features)
-		seconds, err := ask(m, x)
+		seconds, err := m.Pipeline.Answer(x)
 		if err != nil {
 			h.leaveOut(m, err)
 			continue
@@ -96,20 +95,6 @@ func (h *Handler) predict(models *registry.Models, trip events.Features) events.
 		}
 	}
 	return p
-}
-
-// ask returns a model's answer in seconds, or why there is none.
-func ask(m registry.Model, x []float64) (seconds float64, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("it panicked: %v", v)
-		}
-	}()
-	seconds = m.Pipeline.Predict(x)
-	if math.IsNaN(seconds) || math.IsInf(seconds, 0) {
-		return 0, fmt.Errorf("it answers %v", seconds)
-	}
-	return seconds, nil
 }
 
 // leaveOut logs a model that does not answer, until it has answered again.

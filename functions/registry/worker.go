@@ -363,15 +363,13 @@ func (w *worker) catchUp(ctx context.Context, tx *redis.Tx, h head) error {
 }
 
 // learn teaches one label to the pipeline.
-func (w *worker) learn(label Label) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Model: w.spec.Name, Label: label.ID, Value: v}
-		}
-	}()
+func (w *worker) learn(label Label) error {
 	w.x = w.pipeline.Vector(w.x[:0], label.Features)
-	w.pipeline.Learn(w.x, label.Y)
-	return nil
+	err := w.pipeline.Teach(w.x, label.Y)
+	if panicked, ok := errors.AsType[*online.PanicError](err); ok {
+		return &PanicError{Model: w.spec.Name, Label: label.ID, Value: panicked.Value}
+	}
+	return err
 }
 
 // exec commits what the pipeline has learned onto the head, with all that tells

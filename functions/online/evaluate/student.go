@@ -1,11 +1,13 @@
 package evaluate
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"time"
 
+	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/metrics"
 )
 
@@ -33,18 +35,13 @@ type period struct {
 	mae   metrics.MAE
 }
 
-// take goes through a batch. A model that has panicked takes no more.
+// take goes through a batch. A model that has panicked takes no more: what it
+// knows may be damaged. A live one would go on from its last commit.
 func (s *student) take(batch []Turn) {
-	if s.err != nil {
-		return
-	}
-	var at Turn
-	defer func() {
-		if v := recover(); v != nil {
-			s.err = fmt.Errorf("evaluate: model %s panicked on sample %s: %v", s.model.Name, at.ID, v)
+	for _, at := range batch {
+		if s.err != nil {
+			return
 		}
-	}()
-	for _, at = range batch {
 		for i, column := range s.columns {
 			v := at.X[column]
 			if math.IsInf(v, 0) {
@@ -52,29 +49,31 @@ func (s *student) take(batch []Turn) {
 			}
 			s.x[i] = v
 		}
+		var err error
 		if at.Answer {
-			s.answer(at)
+			err = s.answer(at)
 		} else {
-			s.ask(at)
+			err = s.ask(at)
+		}
+		if panicked, ok := errors.AsType[*online.PanicError](err); ok {
+			s.err = fmt.Errorf("evaluate: model %s panicked on sample %s: %v", s.model.Name, at.ID, panicked.Value)
 		}
 	}
 }
 
-func (s *student) ask(t Turn) {
+func (s *student) ask(t Turn) error {
 	start := time.Now()
-	y := s.model.Pipeline.Predict(s.x)
+	y, err := s.model.Pipeline.Answer(s.x)
 	s.asking += time.Since(start)
 	s.asked++
-	if math.IsInf(y, 0) {
-		y = math.NaN()
-	}
 	for len(s.predicted) <= t.slot {
 		s.predicted = append(s.predicted, 0)
 	}
-	s.predicted[t.slot] = max(y, 0) // NaN stays NaN
+	s.predicted[t.slot] = max(y, 0) // NaN, where there is no answer, stays NaN
+	return err
 }
 
-func (s *student) answer(t Turn) {
+func (s *student) answer(t Turn) error {
 	y := s.predicted[t.slot]
 	if s.opts.Answered != nil {
 		s.opts.Answered(s.index, t, y)
@@ -85,9 +84,10 @@ func (s *student) answer(t Turn) {
 		s.unjudged++
 	}
 	start := time.Now()
-	s.model.Pipeline.Learn(s.x, t.Y)
+	err := s.model.Pipeline.Teach(s.x, t.Y)
 	s.learning += time.Since(start)
 	s.learned++
+	return err
 }
 
 // period is the one that a moment is in. Answers come almost in the order of
