@@ -78,7 +78,9 @@ type Stream struct {
 	query  *queries
 	reader *reader
 	writer *writer
-	stats  struct {
+	// progress is what Sync waits for.
+	progress *progress
+	stats    struct {
 		ticks, rows, sunk, busy atomic.Int64
 		caughtUp                atomic.Bool
 	}
@@ -108,7 +110,7 @@ func New(ctx context.Context, config Config) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{config: config, engine: e}
+	s := &Stream{config: config, engine: e, progress: newProgress()}
 	if s.query, err = newQueries(ctx, e); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -135,6 +137,7 @@ func New(ctx context.Context, config Config) (*Stream, error) {
 // that were read but not sunk when it ends are read again by the next run,
 // which recognises in the sinks' topics what this one has written.
 func (s *Stream) Run(ctx context.Context) error {
+	defer s.progress.end()
 	err := s.run(ctx)
 	if errors.Is(err, ctx.Err()) {
 		return nil
@@ -186,12 +189,14 @@ func (s *Stream) run(ctx context.Context) error {
 		}
 		ticked = time.Now()
 		if len(in) == 0 && ticked.Sub(expired) < idle {
+			s.progress.publish(s.reader.taken()) // records that are none have passed
 			continue
 		}
 		expired = ticked
 		if err := s.tick(ctx, ticked, in); err != nil {
 			return err
 		}
+		s.progress.publish(s.reader.taken())
 		if !s.stats.caughtUp.Load() && s.reader.caughtUp() {
 			s.writer.caughtUp()
 			s.stats.caughtUp.Store(true)
