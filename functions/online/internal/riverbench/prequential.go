@@ -22,10 +22,15 @@ import (
 //go:embed prequential.py
 var prequentialScript string
 
-// demo is the demo's catalogue, as River computes it.
+// demo is the demo's catalogue, as River 0.13.0 computes it.
 //
 //go:embed demo.yaml
 var demo []byte
+
+// trees are the demo's tree in other ways.
+//
+//go:embed trees.yaml
+var trees []byte
 
 // judged is what prequential.py prints of a model.
 type judged struct {
@@ -34,8 +39,9 @@ type judged struct {
 	MAE     float64 `json:"mae"`
 	RMSE    float64 `json:"rmse"`
 	R2      float64 `json:"r2"`
-	Seconds float64 `json:"seconds"`
 
+	Seconds    float64 `json:"seconds"`     // from the first question to the last answer
+	CPUSeconds float64 `json:"cpu_seconds"` // of a processor, meanwhile
 	StateBytes int `json:"state_bytes"` // of its pickle
 }
 
@@ -55,6 +61,11 @@ func (b bench) prequential(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("demo.yaml: %w", err)
 	}
+	others, err := judge(ctx, *samples, trees)
+	if err != nil {
+		return fmt.Errorf("trees.yaml: %w", err)
+	}
+	ours = append(ours, others...)
 	var catalogue []evaluate.Result
 	if *list != "" {
 		text, err := os.ReadFile(*list)
@@ -112,23 +123,7 @@ func (b bench) judgeTheirs(ctx context.Context, samples string) (map[string]map[
 	errs := make([]error, len(versions))
 	var done sync.WaitGroup
 	for i, version := range versions {
-		done.Go(func() {
-			found[i] = map[string]judged{}
-			cmd := exec.CommandContext(ctx, pythons[i], "-c", prequentialScript, samples)
-			cmd.Env = append(os.Environ(), singleThread...)
-			err := jsonLines(cmd, b.stderr, func(line []byte) error {
-				var j judged
-				if err := json.Unmarshal(line, &j); err != nil {
-					return err
-				}
-				fmt.Fprintf(b.stderr, "River %s %s: MAE %s after %.0f s\n", version, j.Name, digits(j.MAE), j.Seconds)
-				found[i][j.Name] = j
-				return nil
-			})
-			if err != nil {
-				errs[i] = fmt.Errorf("prequential.py with River %s: %w", version, err)
-			}
-		})
+		done.Go(func() { found[i], errs[i] = b.progressive(ctx, version, pythons[i], samples) })
 	}
 	done.Wait()
 	theirs := map[string]map[string]judged{}
@@ -136,6 +131,27 @@ func (b bench) judgeTheirs(ctx context.Context, samples string) (map[string]map[
 		theirs[version] = found[i]
 	}
 	return theirs, errors.Join(errs...)
+}
+
+// progressive runs prequential.py: on all models that it has for this version, or
+// on those that are named.
+func (b bench) progressive(ctx context.Context, version, python, samples string, models ...string) (map[string]judged, error) {
+	cmd := exec.CommandContext(ctx, python, append([]string{"-c", prequentialScript, samples}, models...)...)
+	cmd.Env = append(os.Environ(), singleThread...)
+	found := map[string]judged{}
+	err := jsonLines(cmd, b.stderr, func(line []byte) error {
+		var j judged
+		if err := json.Unmarshal(line, &j); err != nil {
+			return err
+		}
+		fmt.Fprintf(b.stderr, "River %s %s: MAE %s after %.0f s\n", version, j.Name, digits(j.MAE), j.Seconds)
+		found[j.Name] = j
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prequential.py with River %s: %w", version, err)
+	}
+	return found, nil
 }
 
 // parityNote says where they differ, and why.

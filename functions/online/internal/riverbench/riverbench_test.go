@@ -68,23 +68,25 @@ func TestChoose(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
-	c, err := online.ParseCatalogue(demo, kinds.All())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range c.Models {
-		name := strings.TrimSuffix(m.Name, "-0.26")
-		if name != "decision-tree-fixed" && !strings.Contains(prequentialScript, `"`+name+`"`) {
-			t.Errorf("prequential.py does not know %s", m.Name)
+	for file, catalogue := range map[string][]byte{"demo.yaml": demo, "trees.yaml": trees} {
+		c, err := online.ParseCatalogue(catalogue, kinds.All())
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	results, err := judge(t.Context(), "../../evaluate/testdata/samples.csv", demo)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range results {
-		if r.Count != 40 || r.Err != nil {
-			t.Errorf("%s: %+v", r.Name, r)
+		for _, m := range c.Models {
+			name := strings.TrimSuffix(m.Name, "-0.26")
+			if name != "decision-tree-fixed" && !strings.Contains(prequentialScript, `"`+name+`"`) {
+				t.Errorf("prequential.py does not know %s of %s", m.Name, file)
+			}
+		}
+		results, err := judge(t.Context(), "../../evaluate/testdata/samples.csv", catalogue)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range results {
+			if r.Count != 40 || r.Err != nil {
+				t.Errorf("%s: %+v", r.Name, r)
+			}
 		}
 	}
 }
