@@ -1,13 +1,27 @@
 // Package recordings is a stream of events as a file: what topics held, with the
 // times at which it arrived, to be played again.
+//
+// A recording is JSON lines, plain or gzipped. Each line is one record of a
+// topic, as a CloudEvent in structured mode (JSON format 1.0.2) with extensions
+// that say where it came from:
+//
+//	kafkatopic      the topic
+//	kafkapartition  the partition
+//	kafkaoffset     the offset, a string of digits: 64 bits are no CloudEvents integer
+//	recordedtime    the record's timestamp, which is when it arrived, in RFC 3339
+//	kafkaheaders    the headers beside the event's own, if any: a JSON array of
+//	                [key, value] pairs, in which a value may be null
+//
+// A record that such a line would not give back byte for byte, be it malformed
+// or no event at all, is wrapped in an event of TypeRecord. Headers are compared
+// as a set: events.ToRecord has an order of its own.
 package recordings
 
 import (
+	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"iter"
 	"time"
 
 	"tripcast.dev/events"
@@ -22,6 +36,8 @@ type Record struct {
 	events.Record
 }
 
+func (r *Record) String() string { return fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset) }
+
 // Partition is one of a topic.
 type Partition struct {
 	Topic  string
@@ -35,54 +51,17 @@ type Error struct {
 	Err  error
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("recordings: %s: line %d: %v", e.Name, e.Line, e.Err) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("recordings: %s: line %d: %v", e.Name, e.Line, e.Err)
+}
 
 func (e *Error) Unwrap() error { return e.Err }
 
 // ErrFull is a recording that has reached its bound.
 var ErrFull = errors.New("recordings: the recording is full")
 
-// Reader reads a recording.
-type Reader struct{}
-
-// Open opens a file, plain or gzipped, which its first bytes tell.
-func Open(name string) (*Reader, error) { return nil, errors.ErrUnsupported }
-
-// NewReader is Open for what is not a file; errors call it by the name.
-func NewReader(r io.Reader, name string) (*Reader, error) { return nil, errors.ErrUnsupported }
-
-// Records yields the records as they are read, once. It ends with the first
-// error, an *Error: what came before it has been yielded.
-func (r *Reader) Records() iter.Seq2[Record, error] { return func(func(Record, error) bool) {} }
-
-// Close closes the file.
-func (r *Reader) Close() error { return nil }
-
-// WriterOptions bound a recording.
-type WriterOptions struct {
-	MaxBytes int64 // of the file; 0 is no bound
-}
-
-// Writer writes a recording.
-type Writer struct{}
-
-// Create starts a recording, in a file that is not there yet.
-func Create(name string, o WriterOptions) (*Writer, error) { return nil, errors.ErrUnsupported }
-
-// Resume goes on with a recording.
-func Resume(name string, o WriterOptions) (*Writer, error) { return nil, errors.ErrUnsupported }
-
-// Next says, of every partition that is in the recording, the offset to go on with.
-func (w *Writer) Next() map[Partition]int64 { return nil }
-
-// Write appends a record, or returns ErrFull and leaves the file as it is.
-func (w *Writer) Write(r Record) error { return errors.ErrUnsupported }
-
-// Flush makes what was written safe from a kill.
-func (w *Writer) Flush() error { return nil }
-
-// Close flushes and closes the file.
-func (w *Writer) Close() error { return nil }
+//go:embed *.jsonl.gz
+var files embed.FS
 
 // Files are the recordings of the house, NAME.jsonl.gz each.
-func Files() fs.FS { return nil }
+func Files() fs.FS { return files }
