@@ -28,6 +28,7 @@ type Commit struct {
 	Parent  string    `json:"parent,omitempty"` // the name of the commit before, "" of the first
 	Kind    string    `json:"kind"`             // KindLearn or KindRollback
 	From    uint64    `json:"from,omitempty"`   // of a rollback: the version whose state it is
+	Of      string    `json:"of,omitempty"`     // and the name of the commit that made it
 	Labels  int       `json:"labels"`           // how many it has learned
 	First   string    `json:"first,omitempty"`  // their ids, in the order they were learned in
 	Last    string    `json:"last,omitempty"`

@@ -128,6 +128,8 @@ func idsKey(model, set string) string { return "tripcast:{" + model + "}:ids:" +
 
 func lineageKey(model string) string { return "tripcast:{" + model + "}:lineage" }
 
+func labelsKey(model string) string { return "tripcast:{" + model + "}:labels" }
+
 // snapshotsKey returns the key of the index of a model's snapshots.
 func snapshotsKey(model string) string { return "tripcast:{" + model + "}:snapshots" }
 

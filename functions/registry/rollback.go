@@ -194,7 +194,7 @@ func (r rollback) exec(ctx context.Context, tx *redis.Tx, f found, action Action
 	}
 	commit := Commit{
 		Version: after.version, Name: after.commit, Parent: before.commit, Kind: KindRollback, From: r.to,
-		Count: after.count, Spec: after.spec, At: after.committed,
+		Of: f.target.Commit, Count: after.count, Spec: after.spec, At: after.committed,
 	}
 	var entry *redis.StringCmd
 	_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {

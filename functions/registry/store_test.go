@@ -89,6 +89,7 @@ func suite(t *testing.T, s store) {
 		{"heads", testHeads},
 		{"hostile history", testHostileHistory},
 		{"head from before", testHeadFromBefore},
+		{"travel", testTravel},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,7 @@ type worker struct {
 	next     []job            // taken from jobs, and too many for the batch before
 	pipeline *online.Pipeline // as of at, nil where that is not known
 	at       string           // the commit
-	entry    string           // its entry in the lineage, the newest
+	entry    string           // its entry in the lineage and among the labels, the newest
 	watching bool             // the connection watches keys
 	ahead    time.Duration    // of this clock, Redis's is: the clocks of learners may differ
 	compared time.Time        // when that was found out
@@ -337,10 +338,11 @@ func (w *worker) catchUp(ctx context.Context, tx *redis.Tx, h head) error {
 		return nil
 	}
 	var stateCmd *redis.SliceCmd
-	var newest *redis.XMessageSliceCmd
+	var lineage, labels *redis.XMessageSliceCmd
 	if _, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		stateCmd = pipe.HMGet(ctx, headKey(w.spec.Name), fieldCommit, fieldState)
-		newest = pipe.XRevRangeN(ctx, lineageKey(w.spec.Name), "+", "-", 1)
+		lineage = pipe.XRevRangeN(ctx, lineageKey(w.spec.Name), "+", "-", 1)
+		labels = pipe.XRevRangeN(ctx, labelsKey(w.spec.Name), "+", "-", 1)
 		return nil
 	}); err != nil {
 		return keyError(w.spec.Name, err)
@@ -351,8 +353,8 @@ func (w *worker) catchUp(ctx context.Context, tx *redis.Tx, h head) error {
 	}
 	h.state, _ = values[1].(string)
 	w.entry = ""
-	if entries := newest.Val(); len(entries) > 0 {
-		w.entry = entries[0].ID
+	for _, entry := range slices.Concat(lineage.Val(), labels.Val()) { // one of the two may be lost
+		w.entry = laterID(w.entry, entry.ID)
 	}
 	pipeline, err := load(w.spec, h)
 	if err != nil {
@@ -403,7 +405,10 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, batch []job, fr
 				return err
 			}
 		}
-		return commit.queue(ctx, pipe, w.spec.Name, entry, w.opts.LineageLength)
+		return errors.Join(
+			commit.queue(ctx, pipe, w.spec.Name, entry, w.opts.LineageLength),
+			queueLabels(ctx, pipe, w.spec.Name, entry, ids, w.opts.LineageLength),
+		)
 	})
 	if err == nil || errors.Is(err, redis.TxFailedErr) {
 		w.watching = false
