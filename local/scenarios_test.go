@@ -257,11 +257,11 @@ func (s span) rides(t *testing.T, seed uint64) []simulate.Trip {
 // are meters left running.
 func (s span) city(t *testing.T, seed uint64) []simulate.Trip {
 	t.Helper()
-	start := clock(t, s.from)
+	start := cityTime(t, s.from)
 	end := start.Add(time.Duration(s.minutes) * time.Minute)
 	config := simulate.SyntheticConfig{Seed: seed, Start: start, TripsPerHour: 6000}
 	if s.snow != "" {
-		config.SnowDays = []time.Time{clock(t, s.snow+" 00:00")}
+		config.SnowDays = []time.Time{cityTime(t, s.snow+" 00:00")}
 	}
 	source, err := simulate.NewSynthetic(config)
 	if err != nil {
@@ -282,7 +282,7 @@ func (s span) city(t *testing.T, seed uint64) []simulate.Trip {
 	}
 }
 
-func clock(t *testing.T, text string) time.Time {
+func cityTime(t *testing.T, text string) time.Time {
 	t.Helper()
 	at, err := time.Parse("2006-01-02 15:04", text)
 	if err != nil {
