@@ -71,11 +71,15 @@ func newReader(brokers []string, options []kgo.Opt, sources map[string]*source, 
 	for _, s := range sources {
 		if other, ok := r.sources[s.topic]; ok {
 			client.Close()
-			return nil, fmt.Errorf("stream: %s: topic %s is already read by source %s: one source for each topic", s.at, s.topic, other.name)
+			return nil, readTwice(s, other)
 		}
 		r.sources[s.topic], r.missing[s.topic] = s, s
 	}
 	return r, nil
+}
+
+func readTwice(s, other *source) error {
+	return fmt.Errorf("stream: %s: topic %s is already read by source %s: one source for each topic", s.at, s.topic, other.name)
 }
 
 // assign starts to read the topics that exist by now, and returns those that
