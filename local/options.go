@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -39,6 +40,17 @@ type options struct {
 	verbose   bool
 	retention string
 	profile   string
+
+	rig
+}
+
+// rig is what no flag says: how a system differs that recordings are played in.
+type rig struct {
+	sql       fs.FS                   // nil: sql/ as built in
+	catalogue []byte                  // nil: as models says
+	newest    bool                    // predict asks for the newest models every time
+	tick      time.Duration           // of the stand-in; 0: its own
+	delivered func(eventing.Delivery) // hears from the KafkaSources in place of the tally
 }
 
 // listen are the addresses of the parts.

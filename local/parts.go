@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -122,19 +123,28 @@ func connectSQL(ctx context.Context, dsn string) (*pgx.Conn, error) {
 
 // program is sql/ for this Kafka. An empty retention is the program's own.
 func program(broker, retention string) ([]sql.Statement, error) {
+	return programOf(sql.Files(), broker, retention)
+}
+
+func programOf(files fs.FS, broker, retention string) ([]sql.Statement, error) {
 	variables := sql.Defaults()
 	variables["kafka_broker"] = broker
 	if retention != "" {
 		variables["trip_retention"] = retention
 	}
-	return sql.Load(sql.Files(), variables)
+	return sql.Load(files, variables)
 }
 
 // startStream runs Materialize's stand-in, and closes the listener with it.
 func (p *parts) startStream(ctx context.Context, l net.Listener, k kafka.Connection, statements []sql.Statement) error {
-	st, err := stream.New(ctx, stream.Config{Brokers: k.Brokers, Options: k.Options(), Statements: statements, Log: p.log})
+	_, err := p.runStream(ctx, l, stream.Config{Brokers: k.Brokers, Options: k.Options(), Statements: statements, Log: p.log})
+	return err
+}
+
+func (p *parts) runStream(ctx context.Context, l net.Listener, config stream.Config) (*stream.Stream, error) {
+	st, err := stream.New(ctx, config)
 	if err != nil {
-		return errors.Join(err, l.Close())
+		return nil, errors.Join(err, l.Close())
 	}
 	p.closing(func() {
 		if err := st.Close(); err != nil {
@@ -142,11 +152,11 @@ func (p *parts) startStream(ctx context.Context, l net.Listener, k kafka.Connect
 		}
 	})
 	if err := st.CreateTopics(ctx); err != nil {
-		return errors.Join(err, l.Close())
+		return nil, errors.Join(err, l.Close())
 	}
 	p.background(ctx, "stream", st.Run)
 	p.background(ctx, "sql", func(ctx context.Context) error { return st.Serve(ctx, l) })
-	return nil
+	return st, nil
 }
 
 // knative is Knative's stand-in: the manifests at work, for functions at urls.

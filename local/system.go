@@ -23,6 +23,7 @@ import (
 	"tripcast.dev/infra"
 	"tripcast.dev/local/broker"
 	"tripcast.dev/local/eventing"
+	"tripcast.dev/local/stream"
 	"tripcast.dev/sql"
 )
 
@@ -36,6 +37,7 @@ type system struct {
 	embedded bool // the broker is one of the parts
 	client   redis.UniversalClient
 	eventing *knative
+	stream   *stream.Stream // nil where Materialize is elsewhere
 	tally    *tally
 	producer *simulate.Producer
 	sim      *simulate.Simulation // nil if trips come from elsewhere
@@ -159,7 +161,9 @@ func (s *system) startRedis(ctx context.Context) error {
 
 func (s *system) applyCatalogue(ctx context.Context) error {
 	text, name := infra.Models(), "infra/models.yaml"
-	if s.models != "" {
+	if s.catalogue != nil {
+		text, name = s.catalogue, "the catalogue"
+	} else if s.models != "" {
 		var err error
 		if text, err = os.ReadFile(s.models); err != nil {
 			return fmt.Errorf("--models: %w", err)
@@ -217,11 +221,14 @@ func (s *system) startFunctions(ctx context.Context) (err error) {
 		s.closing(func() { _ = f.listener.Close() }) // if it never serves
 		functions[name], s.urls[name] = f, f.url()
 	}
-	if s.tally, err = newTally(s.kafka, s.log); err != nil {
-		return err
+	if s.delivered == nil {
+		if s.tally, err = newTally(s.kafka, s.log); err != nil {
+			return err
+		}
+		s.closing(s.tally.client.Close)
+		s.delivered = s.tally.delivered
 	}
-	s.closing(s.tally.client.Close)
-	s.eventing, err = s.startSinks(ctx, s.kafka, s.listen.ingress, s.urls, eventing.Observer{Delivered: s.tally.delivered})
+	s.eventing, err = s.startSinks(ctx, s.kafka, s.listen.ingress, s.urls, eventing.Observer{Delivered: s.delivered})
 	if err != nil {
 		return err
 	}
@@ -241,11 +248,22 @@ func (s *system) servePredict(ctx context.Context, f *function) error {
 	if err != nil {
 		return err
 	}
-	reader := registry.NewReader(s.client, kinds.All(), registry.ReaderOptions{Logger: s.log})
+	reader := registry.NewReader(s.client, kinds.All(), s.reading())
 	s.background(ctx, "predict", func(ctx context.Context) error {
 		return f.serve(ctx, predict.New(reader, s.log), env, reader.Ready, s.log)
 	})
 	return nil
+}
+
+// reading says how old the models may be that predict answers with.
+func (s *system) reading() registry.ReaderOptions {
+	o := registry.ReaderOptions{Logger: s.log}
+	if s.newest {
+		// Rather late than by models that have not learned all: not even on a
+		// machine that is busy.
+		o.MaxAge, o.MaxStale, o.MaxWait = time.Nanosecond, time.Nanosecond, 20*time.Second
+	}
+	return o
 }
 
 func (s *system) serveLearn(ctx context.Context, f *function) {
@@ -264,7 +282,11 @@ func (s *system) startSQL(ctx context.Context) error {
 	if s.materializeKafka != "" {
 		broker = s.materializeKafka
 	}
-	statements, err := program(broker, s.retention)
+	files := s.sql
+	if files == nil {
+		files = sql.Files()
+	}
+	statements, err := programOf(files, broker, s.retention)
 	if err != nil {
 		return err
 	}
@@ -276,7 +298,10 @@ func (s *system) startSQL(ctx context.Context) error {
 		return err
 	}
 	s.sqlAt = l.Addr().String()
-	return s.startStream(ctx, l, s.kafka, statements)
+	s.stream, err = s.runStream(ctx, l, stream.Config{
+		Brokers: s.kafka.Brokers, Options: s.kafka.Options(), Statements: statements, Log: s.log, Tick: s.tick,
+	})
+	return err
 }
 
 // applySQL applies the program to Materialize. Of a Kafka with TLS or users it
