@@ -3,6 +3,7 @@
 //
 //	riverbench [bench] [--only MODEL,...] [--markdown FILE]   # time and state, one core
 //	riverbench prequential --samples FILE [--models FILE]     # errors on recorded trips
+//	riverbench backtest --tripcast BINARY --trips FILE        # the same trips through both, timed
 //	riverbench golden [FAMILY ...]                            # write the golden vectors anew
 //	riverbench venv VERSION                                   # print the Python that has it
 //
@@ -19,7 +20,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -36,7 +39,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b := bench{root: root, envs: environments{folder: filepath.Join(root, ".task"), log: stderr}, stdout: stdout, stderr: stderr}
+	stderr = &shared{w: stderr}
+	b := bench{root: root, envs: environments{folder: filepath.Join(root, ".task"), log: stderr}, again: time.Second, stdout: stdout, stderr: stderr}
 	command := "bench"
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		command, args = args[0], args[1:]
@@ -46,6 +50,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return b.speed(ctx, args)
 	case "prequential":
 		return b.prequential(ctx, args)
+	case "backtest":
+		return b.backtest(ctx, args)
 	case "golden":
 		return b.golden(ctx, args)
 	case "venv":
@@ -58,14 +64,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return err
 	}
-	return fmt.Errorf("%q is not a command: bench, prequential, golden, venv", command)
+	return fmt.Errorf("%q is not a command: bench, prequential, backtest, golden, venv", command)
 }
 
 // bench is what the commands have in common.
 type bench struct {
 	root           string
 	envs           environments
-	stdout, stderr io.Writer
+	again          time.Duration // how long to begin runs of what takes less
+	stdout, stderr io.Writer     // stderr is written to by several at once
+}
+
+// shared is a writer that several write to.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // moduleRoot is the nearest folder upwards that has a go.mod.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"text/tabwriter"
+	"time"
 
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/evaluate"
@@ -34,15 +35,14 @@ var trees []byte
 
 // judged is what prequential.py prints of a model.
 type judged struct {
-	Name    string  `json:"name"`
-	Count   int     `json:"count"`
-	MAE     float64 `json:"mae"`
-	RMSE    float64 `json:"rmse"`
-	R2      float64 `json:"r2"`
+	Name  string  `json:"name"`
+	Count int     `json:"count"`
+	MAE   float64 `json:"mae"`
+	RMSE  float64 `json:"rmse"`
+	R2    float64 `json:"r2"`
 
 	Seconds    float64 `json:"seconds"`     // from the first question to the last answer
-	CPUSeconds float64 `json:"cpu_seconds"` // of a processor, meanwhile
-	StateBytes int `json:"state_bytes"` // of its pickle
+	StateBytes int     `json:"state_bytes"` // of its pickle
 }
 
 // prequential is the command of that name.
@@ -123,7 +123,7 @@ func (b bench) judgeTheirs(ctx context.Context, samples string) (map[string]map[
 	errs := make([]error, len(versions))
 	var done sync.WaitGroup
 	for i, version := range versions {
-		done.Go(func() { found[i], errs[i] = b.progressive(ctx, version, pythons[i], samples) })
+		done.Go(func() { found[i], _, errs[i] = b.progressive(ctx, version, pythons[i], samples) })
 	}
 	done.Wait()
 	theirs := map[string]map[string]judged{}
@@ -134,8 +134,8 @@ func (b bench) judgeTheirs(ctx context.Context, samples string) (map[string]map[
 }
 
 // progressive runs prequential.py: on all models that it has for this version, or
-// on those that are named.
-func (b bench) progressive(ctx context.Context, version, python, samples string, models ...string) (map[string]judged, error) {
+// on those that are named. It returns what processor time that took as well.
+func (b bench) progressive(ctx context.Context, version, python, samples string, models ...string) (map[string]judged, time.Duration, error) {
 	cmd := exec.CommandContext(ctx, python, append([]string{"-c", prequentialScript, samples}, models...)...)
 	cmd.Env = append(os.Environ(), singleThread...)
 	found := map[string]judged{}
@@ -149,9 +149,9 @@ func (b bench) progressive(ctx context.Context, version, python, samples string,
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("prequential.py with River %s: %w", version, err)
+		return nil, 0, fmt.Errorf("prequential.py with River %s: %w", version, err)
 	}
-	return found, nil
+	return found, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
 // parityNote says where they differ, and why.

@@ -93,7 +93,7 @@ func TestDemo(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	c := contender{name: "KNNRegressor", events: 5000, notes: map[string]string{newestRiver: "SWINN"}}
-	var table comparison
+	table := speeds()
 	table.add(c, timing{LearnUS: 2, PredictUS: 3, StateBytes: 12345}, map[string]map[string]timing{
 		demoRiver:   {c.name: {LearnUS: 100, PredictUS: 900, StateBytes: 1234}},
 		newestRiver: {c.name: {LearnUS: 0.5, PredictUS: 0.75, StateBytes: 123450}},
@@ -178,6 +178,8 @@ func TestCommands(t *testing.T) {
 		"venv wants a version":                  {"venv"},
 		"there is no recipe for River 9":        {"venv", "9"},
 		"prequential wants --samples":           {"prequential"},
+		"backtest wants --tripcast":             {"backtest", "--trips", "x"},
+		"and one run at least":                  {"backtest", "--tripcast", "x", "--trips", "x", "--runs", "0"},
 		`--only: there is no model "Oracle"`:    {"--only", "Oracle"},
 		"flag provided but not defined: -speed": {"bench", "--speed"},
 	} {

@@ -87,7 +87,7 @@ func (b bench) speed(ctx context.Context, args []string) error {
 		return err
 	}
 	stream, load := wholeSeconds(golden.Streams()[0]), busy()
-	var table comparison
+	table := speeds()
 	ours, left := map[string]timing{}, []string{}
 	for _, c := range chosen {
 		t, err := timeOurs(ctx, c, stream)
