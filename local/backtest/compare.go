@@ -165,7 +165,7 @@ func (c *Comparison) alwaysTheSame() string {
 	if by == 0 {
 		return fmt.Sprintf("%s and %s are off by the same on every trip", c.A, c.B)
 	}
-	return fmt.Sprintf("%s is better than %s by %s s on every trip: what does not vary cannot be tested", better, worse, figure(by, 1))
+	return fmt.Sprintf("%s is better than %s by %s s on every trip: what does not vary cannot be tested", better, worse, seconds(by))
 }
 
 func (c *Comparison) judge() string {
@@ -174,7 +174,7 @@ func (c *Comparison) judge() string {
 	if better == c.B {
 		low, high = c.Low, c.High
 	}
-	between := fmt.Sprintf("%s s a trip (95 %%: %s to %s)", figure(by, 1), figure(low, 1), figure(high, 1))
+	between := fmt.Sprintf("%s s a trip (95 %%: %s to %s)", seconds(by), seconds(low), seconds(high))
 	if c.P < significant {
 		return fmt.Sprintf("%s is better than %s by %s; a difference this large by chance: %s", better, worse, between, probability(c.P))
 	}
@@ -187,6 +187,18 @@ func (c *Comparison) better() (better, worse string, by Number) {
 		return c.B, c.A, c.Difference
 	}
 	return c.A, c.B, -c.Difference
+}
+
+// seconds has a decimal, unless that is one of more digits than one can read.
+func seconds(v Number) string {
+	if math.Abs(float64(v)) >= 1e5 {
+		return fmt.Sprintf("%.3g", float64(v))
+	}
+	text := figure(v, 1)
+	if text == "-0.0" {
+		return "0.0"
+	}
+	return text
 }
 
 func probability(p Number) string {

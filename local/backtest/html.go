@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,7 +22,7 @@ const plotted = 12
 // no script.
 func (r *Report) WriteHTML(w io.Writer) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"figure": figure, "count": count, "day": day, "probability": probability, "percent": percent,
+		"shown": shown, "count": count, "day": day, "probability": probability, "percent": percent,
 		"bytes": byteSize, "style": styleOf, "inc": func(i int) int { return i + 1 },
 	}).Parse(page)
 	if err != nil {
@@ -206,7 +207,7 @@ func nothing(n int) []float64 {
 func (r *Report) tables() []segmentTable {
 	var hours []string
 	for hour := range 24 {
-		hours = append(hours, fmt.Sprintf("%d", hour))
+		hours = append(hours, strconv.Itoa(hour))
 	}
 	tables := []segmentTable{
 		r.table("Mean absolute error by weekday and weekend, in seconds", "", []string{"weekday", "weekend"}, func(m Model) []Segment { return m.Segments.Day }),
@@ -243,12 +244,33 @@ func (r *Report) table(caption, column string, names []string, of func(Model) []
 }
 
 // count has commas: 58,894.
-func count(n int) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
+func count(n int) string { return grouped(strconv.Itoa(n)) }
+
+// grouped puts commas into a number's digits before the point.
+func grouped(text string) string {
+	whole, rest, point := strings.Cut(text, ".")
+	for i := len(whole) - 3; i > 0 && whole[i-1] != '-'; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
 	}
-	return text
+	if point {
+		whole += "." + rest
+	}
+	return whole
+}
+
+// shown is figure in the signs of print: 3,184.3, −0.5, 8.75×10⁷.
+func shown(v Number, decimals int) string {
+	if !v.finite() {
+		return "–"
+	}
+	text := figure(v, decimals)
+	if digits, power, ok := strings.Cut(text, "e+"); ok {
+		exponent, _ := strconv.Atoi(power)
+		text = digits + "×" + powerOfTen(exponent)
+	} else {
+		text = grouped(text)
+	}
+	return strings.Replace(text, "-", "−", 1)
 }
 
 func day(t time.Time) string { return t.Format("2 January 2006, 15:04") }

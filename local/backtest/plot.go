@@ -259,6 +259,9 @@ type scale struct {
 
 func newScale(low, high, top, bottom float64) scale {
 	s := scale{top: top, bottom: bottom, low: low, high: high}
+	if high == low { // a line that is flat
+		s.low, s.high = 0, math.Max(2*high, 1)
+	}
 	if low > 0 && high/low > 100 {
 		s.log = true
 		s.low, s.high = math.Pow10(int(math.Floor(math.Log10(low)))), math.Pow10(int(math.Ceil(math.Log10(high))))
@@ -267,21 +270,13 @@ func newScale(low, high, top, bottom float64) scale {
 	if low < high/2 {
 		s.low = 0 // an axis that starts elsewhere is for lines that are close
 	}
-	if s.step = niceStep((s.high - s.low) / 5); s.step == 0 {
-		s.step = 1
-	}
+	s.step = niceStep((s.high - s.low) / (1 + math.Floor((bottom-top)/60)))
 	s.low, s.high = math.Floor(s.low/s.step)*s.step, math.Ceil(s.high/s.step)*s.step
-	if s.low == s.high {
-		s.high += s.step
-	}
 	return s
 }
 
 // niceStep is the least of 1, 2 and 5 times a power of ten that is not below.
 func niceStep(least float64) float64 {
-	if least <= 0 {
-		return 0
-	}
 	power := math.Pow10(int(math.Floor(math.Log10(least))))
 	for _, times := range []float64{1, 2, 5} {
 		if times*power >= least {
@@ -304,33 +299,38 @@ func (s scale) ticks() []tick {
 	if !s.log {
 		for i := range int(math.Round((s.high-s.low)/s.step)) + 1 {
 			v := s.low + float64(i)*s.step
-			ticks = append(ticks, tick{s.y(v), thousands(v)})
+			ticks = append(ticks, tick{s.y(v), axisLabel(v, s.step)})
 		}
 		return ticks
 	}
 	first, last := int(math.Round(math.Log10(s.low))), int(math.Round(math.Log10(s.high)))
 	every := max(1, int(math.Ceil(float64(last-first)/5)))
 	for power := first; power <= last; power += every {
-		ticks = append(ticks, tick{s.y(math.Pow10(power)), powerOfTen(power)})
+		ticks = append(ticks, tick{s.y(math.Pow10(power)), logLabel(power)})
 	}
 	return ticks
 }
 
-func thousands(v float64) string {
-	if v >= 1e6 || v < 10 && v != math.Trunc(v) {
-		return strconv.FormatFloat(v, 'g', 3, 64)
+// axisLabel has as many decimals as the step between two takes.
+func axisLabel(v, step float64) string {
+	switch {
+	case v >= 1e6:
+		power := int(math.Floor(math.Log10(v)))
+		return strconv.FormatFloat(v/math.Pow10(power), 'g', 3, 64) + "×" + powerOfTen(power)
+	case step < 1:
+		return strconv.FormatFloat(v, 'f', int(math.Ceil(-math.Log10(step))), 64)
 	}
-	text := strconv.FormatFloat(v, 'f', 0, 64)
-	if len(text) > 3 {
-		text = text[:len(text)-3] + "," + text[len(text)-3:]
+	return grouped(strconv.FormatFloat(v, 'f', 0, 64))
+}
+
+func logLabel(power int) string {
+	if power >= 0 && power <= 3 {
+		return axisLabel(math.Pow10(power), 1)
 	}
-	return text
+	return powerOfTen(power)
 }
 
 func powerOfTen(power int) string {
-	if power >= 0 && power <= 3 {
-		return thousands(math.Pow10(power))
-	}
 	raised := strings.NewReplacer("0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴", "5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹", "-", "⁻")
 	return "10" + raised.Replace(strconv.Itoa(power))
 }
