@@ -6,9 +6,11 @@
 //	models promote NAME               # make it the champion
 //	models rollback NAME VERSION      # go back to a snapshot
 //	models audit                      # who promoted and rolled back what, and why
+//	models rebuild NAME               # make a model again from its labels, and compare it, bit for bit
 //	models evaluate --samples FILE    # how each would have done on recorded trips
 //
-// All but the last find Redis at --redis or $REDIS_URL, redis://localhost:6379 if neither is given.
+// All but the last find Redis at --redis or $REDIS_URL, redis://localhost:6379 if
+// neither is given; rebuild finds Kafka as the functions do, at $KAFKA_BROKERS.
 package main
 
 import (
@@ -43,12 +45,19 @@ const usage = `usage: models [--redis URL] COMMAND
                   at the version that is expected; labels it has learned stay learned
   audit [--limit 20] [--json]
                   show what was promoted, rolled back and applied, by whom and why
+  rebuild NAME [--to-version VERSION | --to-label ID] [--from-nothing] [--labels FILE] [--out FILE] [--json]
+                  make a model again from the labels it has learned, in their order, as it
+                  is now, was at a version, or was right after a label: from the nearest
+                  snapshot before, or from nothing, with the labels of a recording or else
+                  of Kafka. Where it is not what it was, bit for bit, the exit code is 1.
+                  --out writes its state
   evaluate --samples FILE [--models infra/models.yaml] [--only NAME,...] [--json]
                   judge models that have learned nothing on the trips of this file, each
                   label learned when its trip ended, the best first; it needs no Redis
 
-Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given. WHO is
-the user that runs this if it is not given.
+Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given. Kafka is
+at $KAFKA_BROKERS, localhost:9092 if it is not given; $KAFKA_SECURITY_PROTOCOL and the
+others say how to reach it. WHO is the user that runs this if it is not given.
 `
 
 // Exit codes.
@@ -112,6 +121,10 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 		do = rollback
 	case "audit":
 		do = audit
+	case "rebuild":
+		do = func(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+			return rebuild(ctx, client, args, getenv, stdout, stderr)
+		}
 	case "evaluate":
 		return judge(ctx, args, stdout, stderr)
 	case "":

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tripcast.dev/events"
+	"tripcast.dev/events/recordings"
+	"tripcast.dev/functions/kafka"
+	"tripcast.dev/functions/registry"
+)
+
+// search looks for labels among the records of their topic.
+type search struct {
+	missing  map[string]bool
+	found    map[string]registry.Label
+	progress *progress
+}
+
+// labels finds those of a journey where the command line says, as far as they
+// are there, and says where that is.
+func (r rebuilding) labels(ctx context.Context, journey *registry.Journey, getenv func(string) string, progress *progress) (map[string]registry.Label, string, error) {
+	s := &search{missing: map[string]bool{}, found: map[string]registry.Label{}, progress: progress}
+	for _, id := range journey.Labels() {
+		s.missing[id] = true
+	}
+	if r.file != "" {
+		return s.found, r.file, s.recording(ctx, r.file)
+	}
+	k, err := kafka.FromEnv(getenv)
+	if err != nil {
+		return nil, "", usageError{err}
+	}
+	return s.found, "Kafka at " + k.String(), s.topic(ctx, k)
+}
+
+// take learns from a record which label it is. The first one of an id counts,
+// as it is the one that was learned: what learn would not have taken is none.
+func (s *search) take(r events.Record) {
+	e, err := events.FromRecord(r)
+	if errors.Is(err, events.ErrNotCloudEvent) { // learn has it from a KafkaSource
+		e = event.New()
+		e.SetType(events.TypeKafka)
+		e.DataEncoded = r.Value
+	} else if err != nil {
+		return
+	}
+	label, err := events.DecodeLabel(e)
+	if err != nil || !s.missing[label.TripID] { // a retraction as well
+		return
+	}
+	delete(s.missing, label.TripID)
+	s.found[label.TripID] = registry.Label{ID: label.TripID, Features: label.Features, Y: label.DurationS}
+	if len(s.found)%1000 == 0 {
+		s.progress.tell("%d of %d labels found", len(s.found), len(s.found)+len(s.missing))
+	}
+}
+
+// recording looks into a file. It need not be whole if all is found.
+func (s *search) recording(ctx context.Context, name string) error {
+	if len(s.missing) == 0 {
+		return nil
+	}
+	reader, err := recordings.Open(name)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for record, err := range reader.Records() {
+		switch {
+		case err != nil:
+			return fmt.Errorf("%d of %d found: %w", len(s.found), len(s.found)+len(s.missing), err)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case record.Topic == events.TopicLabels:
+			s.take(record.Record)
+		}
+		if len(s.missing) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// stall is how long a broker may keep silent about records it has.
+const stall = 30 * time.Second
+
+// topic looks into the topic, from its start to where it ends now.
+func (s *search) topic(ctx context.Context, k kafka.Connection) error {
+	if len(s.missing) == 0 {
+		return nil
+	}
+	if err := k.Check(ctx, events.TopicLabels); err != nil {
+		return err
+	}
+	client, err := k.Client(
+		kgo.ClientID("tripcast-models"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// A partition may end with the marker of a transaction, which is the only
+		// sign that its end is reached.
+		kgo.KeepControlRecords(),
+	)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	left, err := unread(ctx, client)
+	if err != nil {
+		return err
+	}
+	for len(left) > 0 && len(s.missing) > 0 {
+		polling, cancel := context.WithTimeoutCause(ctx, stall, fmt.Errorf("%d partitions have sent nothing for %s", len(left), stall))
+		fetches := client.PollRecords(polling, 10_000)
+		cause := context.Cause(polling)
+		cancel()
+		if cause == nil {
+			cause = fetches.Err()
+		}
+		if cause != nil {
+			return fmt.Errorf("reading the topic %s of %s: %w", events.TopicLabels, k, cause)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				s.take(record(r))
+			}
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return nil
+}
+
+// record is one of the client's as events know it.
+func record(r *kgo.Record) events.Record {
+	record := events.Record{Key: r.Key, Value: r.Value}
+	for _, h := range r.Headers {
+		record.Headers = append(record.Headers, events.Header{Key: h.Key, Value: h.Value})
+	}
+	return record
+}
+
+// unread lets the client read the topic of labels from its start and returns
+// where each partition ends, if there is anything in it.
+func unread(ctx context.Context, client *kgo.Client) (map[int32]int64, error) {
+	admin := kadm.NewClient(client)
+	starts, err := admin.ListStartOffsets(ctx, events.TopicLabels)
+	if err = errors.Join(err, starts.Error()); err != nil {
+		return nil, fmt.Errorf("asking for the start of the topic %s: %w", events.TopicLabels, err)
+	}
+	ends, err := admin.ListCommittedOffsets(ctx, events.TopicLabels)
+	if err = errors.Join(err, ends.Error()); err != nil {
+		return nil, fmt.Errorf("asking for the end of the topic %s: %w", events.TopicLabels, err)
+	}
+	left := map[int32]int64{}
+	ends.Each(func(end kadm.ListedOffset) {
+		if start, ok := starts.Lookup(end.Topic, end.Partition); ok && start.Offset < end.Offset {
+			left[end.Partition] = end.Offset
+		}
+	})
+	client.AddConsumePartitions(starts.KOffsets())
+	return left, nil
+}
