@@ -110,12 +110,12 @@ func (s *tape) put(at time.Time, topic string, r events.Record) {
 
 func (s *tape) pickUp(t *testing.T, at time.Time, trip simulate.Trip) {
 	t.Helper()
-	s.put(at, events.TopicPickUps, record(t, trip.PickUp()))
+	s.put(at, events.TopicPickUps, encoded(t, trip.PickUp()))
 }
 
 func (s *tape) dropOff(t *testing.T, at time.Time, trip simulate.Trip) {
 	t.Helper()
-	s.put(at, events.TopicDropOffs, record(t, trip.DropOff()))
+	s.put(at, events.TopicDropOffs, encoded(t, trip.DropOff()))
 }
 
 // trip starts and ends when it should.
@@ -125,7 +125,7 @@ func (s *tape) trip(t *testing.T, trip simulate.Trip) {
 	s.dropOff(t, trip.DroppedOffAt, trip)
 }
 
-func record(t *testing.T, p events.Payload) events.Record {
+func encoded(t *testing.T, p events.Payload) events.Record {
 	t.Helper()
 	e, err := events.Encode(p)
 	if err != nil {
