@@ -162,12 +162,12 @@ func (r *Report) LeftOut() string {
 	total, parts := 0, make([]string, len(reasons))
 	for i, reason := range reasons {
 		total += r.Left[reason]
-		parts[i] = fmt.Sprintf("%d %s", r.Left[reason], reason)
+		parts[i] = fmt.Sprintf("%d × %s", r.Left[reason], reason)
 	}
 	if total == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d trips left out: %s", total, strings.Join(parts, ", "))
+	return fmt.Sprintf("%d trips left out: %s", total, strings.Join(parts, "; "))
 }
 
 // WriteJSON writes the report for scripts.
