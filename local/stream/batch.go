@@ -25,7 +25,8 @@ type Batch struct {
 	engine  *engine
 	duck    *duck
 	sources map[string]*batchSource // by topic
-	done    map[*view]string        // the tables of the views that have been evaluated
+	needed  map[string]bool         // the views that a sink stands on
+	done    map[*view]string        // the tables of those that have been evaluated
 	last    time.Time               // of the records
 }
 
@@ -45,7 +46,7 @@ func NewBatch(ctx context.Context, statements []sql.Statement) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Batch{engine: e, sources: map[string]*batchSource{}, done: map[*view]string{}}
+	b := &Batch{engine: e, sources: map[string]*batchSource{}, needed: e.needed(), done: map[*view]string{}}
 	if b.duck, err = newDuck(ctx, e.db, batchRows); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -87,8 +88,8 @@ func (b *Batch) Close() error { return errors.Join(b.duck.conn.Close(), b.engine
 // Topics are those that the program reads.
 func (b *Batch) Topics() []string { return sortedKeys(b.sources) }
 
-// Feed hands over records of a topic. Where two views of a row are equal to the
-// program, the one that was handed over first counts. A record that a stream
+// Feed hands over records of a topic. Where the program
+// has no order for two of them, the one that was handed over first comes first. A record that a stream
 // would leave out, as its value is not JSON, is left out and counted here. It is
 // an error to feed what a view has read already.
 func (b *Batch) Feed(topic string, records ...*kgo.Record) error {
@@ -176,11 +177,9 @@ func (b *Batch) evaluate(ctx context.Context, v *view) error {
 	if err != nil {
 		return err
 	}
-	for _, in := range v.inputs {
-		for _, s := range b.sources {
-			if s.name == in.relation.name && s.readBy == nil {
-				s.readBy = v
-			}
+	for _, s := range b.sources {
+		if s.readBy == nil && v.reads(s.source) {
+			s.readBy = v
 		}
 	}
 	table := fmt.Sprintf("__rows_%d", len(b.done))
@@ -188,7 +187,22 @@ func (b *Batch) evaluate(ctx context.Context, v *view) error {
 		return err
 	}
 	b.done[v] = table
+	b.forget()
 	return b.exec(ctx, fmt.Sprintf("CREATE TEMP VIEW %s AS SELECT %s FROM %s", quoteName(v.name), handedOn(v.columns), table))
+}
+
+// forget lets go of the records that no sink needs any more.
+func (b *Batch) forget() {
+	for _, s := range b.sources {
+		waits := func(v *view) bool { return b.needed[v.name] && b.done[v] == "" && v.reads(s.source) }
+		if s.readBy != nil && !slices.ContainsFunc(b.engine.views, waits) {
+			s.feed.rows = nil
+		}
+	}
+}
+
+func (v *view) reads(s *source) bool {
+	return slices.ContainsFunc(v.inputs, func(in *input) bool { return in.relation.name == s.name })
 }
 
 // handedOn are the columns of a view as the views above see them in the engine:

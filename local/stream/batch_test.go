@@ -363,3 +363,94 @@ func mutated(t *testing.T, file, old, new string) []tripsql.Statement {
 	}
 	return statements
 }
+
+func TestBatchRefuses(t *testing.T) {
+	for _, c := range []struct{ name, text, at, what string }{
+		{"a statement", "DROP VIEW v", "test.sql:1", "only CREATE statements"},
+		{"a filter on time", aSource + aView + "CREATE VIEW w AS SELECT id, n FROM v WHERE mz_now() < ts;" + sunk("w"), "test.sql:3", "mz_now() is supported as"},
+		{"a key that is none", aSource + aView + "CREATE VIEW w AS SELECT n FROM v;" + sunk("w"), "test.sql:4", "no column id"},
+		{"a topic of two sources", aSource + strings.Replace(aSource, "SOURCE a", "SOURCE b", 1), "test.sql:2", "already read by source a"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := NewBatch(t.Context(), script(t, c.text))
+			if err == nil || !strings.Contains(err.Error(), c.at) || !strings.Contains(err.Error(), c.what) {
+				t.Errorf("the error is %v, want %s: … %s", err, c.at, c.what)
+			}
+		})
+	}
+}
+
+func TestBatchTopics(t *testing.T) {
+	ctx := t.Context()
+	b := newBatch(t, script(t, aSource+aView+"CREATE VIEW w AS SELECT id, n FROM v;"+sunk("w")))
+	a := newArrivals()
+	for _, data := range []string{`{"id":"y","n":1}`, "{no json", `{"id":"x","n":2}`} {
+		if err := b.Feed("a", a.record("a", "k", data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Feed("b", a.record("b", "k", "{}")); err == nil || !strings.Contains(err.Error(), "topic b: it reads a") {
+		t.Errorf("a topic that is not read: %v", err)
+	}
+	if _, err := b.Sink(ctx, "a"); err == nil || !strings.Contains(err.Error(), "no sink of the program writes topic a") {
+		t.Errorf("a topic that is not written: %v", err)
+	}
+	if !slices.Equal(b.Topics(), []string{"a"}) || b.LeftOut("a") != 1 {
+		t.Errorf("topics %v, %d left out", b.Topics(), b.LeftOut("a"))
+	}
+	for range 2 { // evaluated once, it can be read again
+		var got []string
+		for _, r := range sinkOf(ctx, t, b, "t") {
+			got = append(got, string(r.Value))
+		}
+		if want := []string{`{"id":"x","n":2}`, `{"id":"y","n":1}`}; !slices.Equal(got, want) {
+			t.Errorf("sunk %q, want %q", got, want)
+		}
+	}
+	if err := b.Feed("a", a.record("a", "k", "{}")); err == nil || !strings.Contains(err.Error(), "after view v has read it") {
+		t.Errorf("fed too late: %v", err)
+	}
+}
+
+// A cast that fails names the place.
+func TestBatchFails(t *testing.T) {
+	b := newBatch(t, script(t, aSource+aView+"CREATE VIEW w AS SELECT id, n FROM v;"+sunk("w")))
+	if err := b.Feed("a", newArrivals().record("a", "k", `{"id":"x","n":"many"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Sink(t.Context(), "t"); err == nil || !strings.Contains(err.Error(), "test.sql:2: view v: ") || !strings.Contains(err.Error(), "many") {
+		t.Error(err)
+	}
+}
+
+// Every type comes out as it does of a stream, and is handed from view to view as
+// there: sums of integers are decimals to whoever reads them, and divide as such.
+func TestBatchTypes(t *testing.T) {
+	statements := script(t, aSource+`
+		CREATE VIEW v AS SELECT data->>'id' AS id, (data->>'n')::int4 AS n, (data->>'f')::float8 AS f, data->'j' AS j,
+			(data->>'d')::numeric AS d, ts, data->>'n' = '1' AS one, MAP['k' => data->>'id', 'none' => NULL, 'quoted' => '"'] AS h FROM a;
+		CREATE VIEW s AS SELECT id, sum(n) AS n, count(*) AS c FROM v GROUP BY 1;
+		CREATE MATERIALIZED VIEW w AS SELECT v.id, v.n, v.n * 2000000000 AS large, v.f, v.j, v.d, v.d / 3 AS third, v.ts, v.one, v.h, s.n AS sum, s.n / 3 AS thirds, s.c
+			FROM v JOIN s ON s.id = v.id;
+		CREATE SINK k FROM w INTO KAFKA CONNECTION k (TOPIC 't') KEY (id) NOT ENFORCED HEADERS h KEY FORMAT TEXT VALUE FORMAT JSON ENVELOPE UPSERT`)
+	a := newArrivals()
+	rec := &recording{arrivals: a}
+	for i, data := range []string{
+		`{"id":"a","n":1,"f":0.1,"j":{"x":[1, 2.50]},"d":"1.250"}`, `{"id":"é\"","n":4,"f":-0.0,"j":null,"d":100}`, `{"id":"n"}`,
+		`{"id":"b","n":2147483647,"f":1e300,"j":"text","d":"-0.000000000001"}`,
+	} {
+		rec.records = append(rec.records, a.record("a", fmt.Sprint(i), data))
+	}
+	stream := rec.ticked(t, statements, rand.New(rand.NewPCG(1, 1)), 2)
+	b := newBatch(t, statements)
+	for _, r := range rec.records {
+		if err := b.Feed("a", r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch := &written{latest: map[string]map[string]string{}}
+	batch.add(sinkOf(t.Context(), t, b, "t"))
+	if len(batch.latest["t"]) != 4 || !maps.Equal(stream.latest["t"], batch.latest["t"]) {
+		t.Errorf("stream\n%q\nbatch\n%q", stream.latest["t"], batch.latest["t"])
+	}
+}

@@ -237,3 +237,28 @@ func FuzzRowOf(f *testing.F) {
 		}
 	})
 }
+
+// Headers that are read the short way are those that JSON makes of them.
+func FuzzPlainHeaders(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"a":"b"}`, `{"b":"1","a":"é,:{}"}`, `{"a":null,"b":"c"}`, `{"a":"b","c":null}`, `{"a":"\"","b":"\u00e9"}`,
+		`{"a":"b", "c":"d"}`, `{"":""}`, `{"a":1,"b":"c"}`, `{"a":["b","c"]}`, `{"a":{"b":"c"}}`, `{"a":"b","":"`, `{"a":"\","b":"c"}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, object string) {
+		got, ok := plainHeaders(object)
+		var all map[string]*string
+		if !ok || json.Unmarshal([]byte(object), &all) != nil {
+			return // the long way is taken, or it is no object of text: DuckDB makes none
+		}
+		if len(all) != len(got) {
+			return // a key that is there twice: DuckDB's maps have none
+		}
+		for i, key := range sortedKeys(all) {
+			if got[i].Key != key || all[key] == nil || string(got[i].Value) != *all[key] {
+				t.Errorf("%q gives %q: %q", object, got[i].Key, got[i].Value)
+			}
+		}
+	})
+}
