@@ -118,8 +118,10 @@ func TestLine(t *testing.T) {
 				`"datacontenttype":"application/json; charset=utf-8","attempt":"3","empty":"","partitionkey":"k",` + place + `,"data":{"a": "<é>"}}`,
 		},
 		{"a tombstone", recordOf(nil, nil, binary()...), event + `,` + place + `}`},
-		{"other headers", recordOf(nil, nil, binary("traceparent", `"00"`, "none", nil, "empty", "", "traceparent", "2")...),
-			event + `,` + place + `,"kafkaheaders":"[[\"traceparent\",\"\\\"00\\\"\"],[\"none\",null],[\"empty\",\"\"],[\"traceparent\",\"2\"]]"}`},
+		{
+			"other headers", recordOf(nil, nil, binary("traceparent", `"00"`, "none", nil, "empty", "", "traceparent", "2")...),
+			event + `,` + place + `,"kafkaheaders":"[[\"traceparent\",\"\\\"00\\\"\"],[\"none\",null],[\"empty\",\"\"],[\"traceparent\",\"2\"]]"}`,
+		},
 		{"no content type", recordOf(nil, []byte("[1]"), binary()...), event + `,` + place + `,"data":[1]}`},
 		{"text", recordOf(nil, []byte("[1]"), binary("content-type", "text/plain")...), event + `,"datacontenttype":"text/plain",` + place + `,"data_base64":"WzFd"}`},
 		{"malformed JSON", recordOf(nil, []byte("{"), binary("content-type", "application/json")...), event + `,"datacontenttype":"application/json",` + place + `,"data_base64":"ew=="}`},
