@@ -3,6 +3,7 @@ package backtest
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"tripcast.dev/functions/online/metrics"
 )
@@ -120,10 +121,21 @@ func (c *Comparison) test(differences []float64) {
 		return
 	}
 	c.Statistic = Number(mean / deviation)
-	c.P = Number(math.Erfc(math.Abs(mean/deviation) / math.Sqrt2))
+	c.P = twoSided(mean / deviation)
 	margin := float64(normal975 * deviation)
 	c.Low, c.High = Number(mean-margin), Number(mean+margin)
 	c.Verdict = c.judge()
+}
+
+// twoSided is the probability that a normal variable is as far from 0. It has
+// the digits that are the same on every processor.
+func twoSided(statistic float64) Number {
+	p := math.Erfc(math.Abs(statistic) / math.Sqrt2)
+	p, err := strconv.ParseFloat(strconv.FormatFloat(p, 'g', 9, 64), 64)
+	if err != nil {
+		return notANumber
+	}
+	return Number(p)
 }
 
 func meanOf(values []float64) float64 {
@@ -137,7 +149,8 @@ func meanOf(values []float64) float64 {
 // lags is how far apart two of n trips may be and still be said to have to do
 // with each other.
 func lags(n int) int {
-	return int(4 * math.Pow(float64(n)/100, 2./9))
+	const exact = 1e-9 // what a power that is a whole number may be short of
+	return int(4*math.Pow(float64(n)/100, 2./9) + exact)
 }
 
 // neweyWest is the variance of the mean of a series, in which neighbours may be
@@ -165,7 +178,7 @@ func (c *Comparison) alwaysTheSame() string {
 	if by == 0 {
 		return fmt.Sprintf("%s and %s are off by the same on every trip", c.A, c.B)
 	}
-	return fmt.Sprintf("%s is better than %s by %s s on every trip: what does not vary cannot be tested", better, worse, seconds(by))
+	return fmt.Sprintf("%s is better than %s by %s s on every trip: what does not vary cannot be tested", better, worse, readable(by))
 }
 
 func (c *Comparison) judge() string {
@@ -174,7 +187,7 @@ func (c *Comparison) judge() string {
 	if better == c.B {
 		low, high = c.Low, c.High
 	}
-	between := fmt.Sprintf("%s s a trip (95 %%: %s to %s)", seconds(by), seconds(low), seconds(high))
+	between := fmt.Sprintf("%s s a trip (95 %%: %s to %s)", readable(by), readable(low), readable(high))
 	if c.P < significant {
 		return fmt.Sprintf("%s is better than %s by %s; a difference this large by chance: %s", better, worse, between, probability(c.P))
 	}
@@ -189,8 +202,8 @@ func (c *Comparison) better() (better, worse string, by Number) {
 	return c.A, c.B, -c.Difference
 }
 
-// seconds has a decimal, unless that is one of more digits than one can read.
-func seconds(v Number) string {
+// readable has a decimal, unless that is one of more digits than one can read.
+func readable(v Number) string {
 	if math.Abs(float64(v)) >= 1e5 {
 		return fmt.Sprintf("%.3g", float64(v))
 	}
