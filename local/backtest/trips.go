@@ -9,7 +9,9 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -29,93 +31,161 @@ type Trips struct {
 	Left    map[string]int    // trips that are no samples, by reason
 }
 
-// Reasons of Trips.Left. A refusal is followed by its error.
+// Reasons of Trips.Left. A refusal is followed by the field that is refused.
 const (
-	noFeatures      = "no features: the SQL takes none of its pick-ups"
+	noFeatures      = "no features: its pick-up is none to the SQL"
 	noDropOff       = "no label: it never ended"
-	noLabel         = "no label: the SQL takes none of its drop-offs"
+	noLabel         = "no label: its drop-off is none to the SQL"
 	refusedFeatures = "features that predict refuses: "
 	refusedLabel    = "a label that learn refuses: "
 )
 
 // Read computes the features and labels of recorded trips with the statements,
-// each view once, as if every prediction had been made before its trip ended.
+// each view once, as if every trip had been predicted before it ended.
 //
-// Of a recording, what its topics of trips hold is read, and its features,
-// predictions and labels are not. Its times of arrival do not matter, but its
-// order does: the first record of a trip counts. Where a recording ends with an
+// What a recording holds besides pick-ups and drop-offs is not read: predictions
+// and labels are made of its features. When its records arrived does not matter,
+// but their order does: the first of a trip counts. If a recording ends with an
 // error, the trips of what came before are returned beside it.
 func Read(ctx context.Context, statements []sql.Statement, records iter.Seq2[recordings.Record, error]) (*Trips, error) {
 	batch, err := stream.NewBatch(ctx, statements)
 	if err != nil {
 		return nil, fmt.Errorf("backtest: %w", err)
 	}
-	trips, err := read(ctx, batch, records)
-	return trips, errors.Join(err, batch.Close())
+	r := &reading{batch: batch, seen: map[string]map[string]bool{}, left: map[string]int{}}
+	broken, err := r.feed(ctx, records)
+	var trips *Trips
+	if err == nil {
+		trips, err = r.trips(ctx)
+	}
+	if err = errors.Join(err, batch.Close()); err != nil {
+		return nil, fmt.Errorf("backtest: %w", err)
+	}
+	return trips, broken
 }
 
-func read(ctx context.Context, batch *stream.Batch, records iter.Seq2[recordings.Record, error]) (*Trips, error) {
-	seen, broken, err := feed(batch, records)
-	if err != nil {
-		return nil, fmt.Errorf("backtest: %w", err)
-	}
-	left := map[string]int{}
-	features, err := decodeFeatures(ctx, batch, left)
-	if err != nil {
-		return nil, fmt.Errorf("backtest: %w", err)
-	}
-	if err := logged(batch, features); err != nil {
-		return nil, fmt.Errorf("backtest: %w", err)
-	}
-	labels, err := decodeLabels(ctx, batch, left)
-	if err != nil {
-		return nil, fmt.Errorf("backtest: %w", err)
-	}
-	_ = seen
-	return join(features, labels, left), broken
+// reading is one call of Read.
+type reading struct {
+	batch *stream.Batch
+	seen  map[string]map[string]bool // the keys of the records, by topic
+	left  map[string]int
 }
 
-// feed hands the recorded pick-ups and drop-offs over. broken is what is wrong
-// with the recording.
-func feed(batch *stream.Batch, records iter.Seq2[recordings.Record, error]) (seen map[string]map[string]bool, broken, err error) {
-	seen = map[string]map[string]bool{}
-	for _, topic := range batch.Topics() {
+// feed hands the recorded trips over. broken is what is wrong with the recording.
+func (r *reading) feed(ctx context.Context, records iter.Seq2[recordings.Record, error]) (broken, err error) {
+	for _, topic := range r.batch.Topics() {
 		if topic != events.TopicPredictions {
-			seen[topic] = map[string]bool{}
+			r.seen[topic] = map[string]bool{}
 		}
 	}
-	for r, err := range records {
+	for record, err := range records {
 		if err != nil {
-			return seen, err, nil
+			return err, nil
 		}
-		keys, ok := seen[r.Topic]
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		keys, ok := r.seen[record.Topic]
 		if !ok {
 			continue
 		}
-		keys[string(r.Key)] = true
-		record := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.At, Key: r.Key, Value: r.Value}
-		if err := batch.Feed(r.Topic, record); err != nil {
-			return nil, nil, err
+		keys[string(record.Key)] = true
+		err := r.batch.Feed(record.Topic, &kgo.Record{
+			Topic: record.Topic, Partition: record.Partition, Offset: record.Offset, Timestamp: record.At, Key: record.Key, Value: record.Value,
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
-	return seen, nil, nil
+	return nil, nil
 }
 
-func decodeFeatures(ctx context.Context, batch *stream.Batch, left map[string]int) ([]events.Features, error) {
-	records, err := batch.Sink(ctx, events.TopicFeatures)
+// trips logs and waits: the features are answered as predict would have, and come
+// back with the labels.
+func (r *reading) trips(ctx context.Context) (*Trips, error) {
+	records, err := r.batch.Sink(ctx, events.TopicFeatures)
 	if err != nil {
 		return nil, err
 	}
-	features := make([]events.Features, 0, len(records))
-	for _, r := range records {
-		f, err := decoded(r, events.DecodeFeatures)
-		if err != nil {
-			left[refusedFeatures+err.Error()]++
+	for _, record := range records {
+		delete(r.seen[events.TopicPickUps], string(record.Key))
+	}
+	if n := len(r.seen[events.TopicPickUps]); n > 0 {
+		r.left[noFeatures] = n
+	}
+	questions, refused := each(records, answer)
+	asked := make([]question, 0, len(questions))
+	for i, q := range questions {
+		if refused[i] != nil {
+			r.left[refusedFeatures+field(refused[i])]++
 			continue
 		}
-		features = append(features, f)
+		prediction := &kgo.Record{
+			Topic: events.TopicPredictions, Offset: int64(i), Timestamp: q.PickedUpAt, Key: records[i].Key, Value: q.logged,
+		}
+		if err := r.batch.Feed(events.TopicPredictions, prediction); err != nil {
+			return nil, err
+		}
+		asked = append(asked, q)
 	}
-	return features, nil
+	labels, err := r.labels(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.unlabelled(asked, labels)
+	return r.join(asked, labels), nil
+}
+
+// question is what predict was asked, and what it has logged.
+type question struct {
+	events.Features
+	logged []byte
+}
+
+// answer is what predict does, without a model.
+func answer(r *kgo.Record) (question, error) {
+	features, err := decoded(r, events.DecodeFeatures)
+	if err != nil {
+		return question{}, err
+	}
+	logged, err := json.Marshal(events.Prediction{
+		TripID: features.TripID, Features: features.Features, Predictions: map[string]events.ModelPrediction{},
+	})
+	return question{features, logged}, err
+}
+
+// labels are by trip; nil is one that learn refuses.
+func (r *reading) labels(ctx context.Context) (map[string]*events.Label, error) {
+	records, err := r.batch.Sink(ctx, events.TopicLabels)
+	if err != nil {
+		return nil, err
+	}
+	decode := func(r *kgo.Record) (events.Label, error) { return decoded(r, events.DecodeLabel) }
+	all, refused := each(records, decode)
+	labels := make(map[string]*events.Label, len(all))
+	for i := range all {
+		if refused[i] != nil {
+			r.left[refusedLabel+field(refused[i])]++
+			labels[string(records[i].Key)] = nil
+			continue
+		}
+		labels[all[i].TripID] = &all[i]
+	}
+	return labels, nil
+}
+
+// unlabelled counts the questions to which there is no answer.
+func (r *reading) unlabelled(asked []question, labels map[string]*events.Label) {
+	for _, q := range asked {
+		if _, ok := labels[q.TripID]; ok {
+			continue
+		}
+		why := noDropOff
+		if r.seen[events.TopicDropOffs][q.TripID] {
+			why = noLabel
+		}
+		r.left[why]++
+	}
 }
 
 func decoded[T any](r *kgo.Record, decode func(event.Event) (T, error)) (T, error) {
@@ -131,68 +201,73 @@ func decoded[T any](r *kgo.Record, decode func(event.Event) (T, error)) (T, erro
 	return decode(e)
 }
 
-// logged feeds what predict would have logged.
-func logged(batch *stream.Batch, features []events.Features) error {
-	for i, f := range features {
-		value, err := json.Marshal(events.Prediction{TripID: f.TripID, Features: f.Features, Predictions: map[string]events.ModelPrediction{}})
-		if err != nil {
-			return err
-		}
-		err = batch.Feed(events.TopicPredictions, &kgo.Record{
-			Topic: events.TopicPredictions, Offset: int64(i), Timestamp: f.PickedUpAt, Key: []byte(f.TripID), Value: value,
-		})
-		if err != nil {
-			return err
-		}
+// field is what is refused, without the value: there are as many values as trips.
+func field(err error) string {
+	if invalid, ok := errors.AsType[*events.InvalidError](err); ok {
+		return invalid.Field
 	}
-	return nil
+	return err.Error()
 }
 
-func decodeLabels(ctx context.Context, batch *stream.Batch, left map[string]int) (map[string]events.Label, error) {
-	records, err := batch.Sink(ctx, events.TopicLabels)
-	if err != nil {
-		return nil, err
-	}
-	labels := make(map[string]events.Label, len(records))
-	for _, r := range records {
-		l, err := decoded(r, events.DecodeLabel)
-		if err != nil {
-			left[refusedLabel+err.Error()]++
-			continue
-		}
-		labels[l.TripID] = l
-	}
-	return labels, nil
-}
-
-func join(features []events.Features, labels map[string]events.Label, left map[string]int) *Trips {
-	names := map[string]bool{}
-	for _, l := range labels {
-		for name := range l.Features {
-			names[name] = true
-		}
-	}
-	t := &Trips{Names: slices.Sorted(maps.Keys(names)), Left: left}
-	for _, f := range features {
-		l, ok := labels[f.TripID]
-		if !ok {
-			left[noLabel]++
-			continue
-		}
-		x := make([]float64, len(t.Names))
-		for i, name := range t.Names {
-			if v, ok := l.Features[name]; ok {
-				x[i] = v
-			} else {
-				x[i] = math.NaN()
+// each does the same to all of in, on as many processors as there are.
+func each[I, O any](in []I, do func(I) (O, error)) ([]O, []error) {
+	out, errs := make([]O, len(in)), make([]error, len(in))
+	var all sync.WaitGroup
+	size := max(1, (len(in)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	for from := 0; from < len(in); from += size {
+		all.Go(func() {
+			for i := from; i < min(from+size, len(in)); i++ {
+				out[i], errs[i] = do(in[i])
 			}
-		}
-		t.Samples = append(t.Samples, evaluate.Sample{
-			ID: f.TripID, At: f.PickedUpAt, LabelAt: f.PickedUpAt.Add(time.Duration(math.Round(l.DurationS*1e6)) * time.Microsecond), X: x, Y: l.DurationS,
 		})
+	}
+	all.Wait()
+	return out, errs
+}
+
+// join makes a sample of every question that has a label.
+func (r *reading) join(asked []question, labels map[string]*events.Label) *Trips {
+	t := &Trips{Names: names(labels), Left: r.left, Samples: make([]evaluate.Sample, 0, len(labels))}
+	index := make(map[string]int, len(t.Names))
+	for i, name := range t.Names {
+		index[name] = i
+	}
+	x := make([]float64, len(labels)*len(t.Names))
+	for i := range x {
+		x[i] = math.NaN()
+	}
+	for _, q := range asked {
+		l := labels[q.TripID]
+		if l == nil {
+			continue
+		}
+		s := evaluate.Sample{ID: q.TripID, At: q.PickedUpAt, LabelAt: q.PickedUpAt.Add(seconds(l.DurationS)), Y: l.DurationS}
+		s.X, x = x[:len(t.Names):len(t.Names)], x[len(t.Names):]
+		for name, value := range l.Features {
+			s.X[index[name]] = value
+		}
+		t.Samples = append(t.Samples, s)
 	}
 	slices.SortFunc(t.Samples, func(a, b evaluate.Sample) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID))
 	})
 	return t
+}
+
+// seconds is a duration as the SQL has it: to the microsecond.
+func seconds(s float64) time.Duration {
+	return time.Duration(math.Round(s*1e6)) * time.Microsecond
+}
+
+func names(labels map[string]*events.Label) []string {
+	all := map[string]bool{}
+	for _, l := range labels {
+		if l == nil {
+			continue
+		}
+		for name := range l.Features {
+			all[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
 }
