@@ -90,6 +90,16 @@ func suite(t *testing.T, s store) {
 		{"hostile history", testHostileHistory},
 		{"head from before", testHeadFromBefore},
 		{"travel", testTravel},
+		{"travel, rollbacks", testTravelRollbacks},
+		{"travel races with learners", testTravelRaces},
+		{"travel where versions count again", testTravelCountsAgain},
+		{"travel to a label", testTravelToLabel},
+		{"travel finds what differs", testTravelDiffers},
+		{"travel, panic", testTravelPanic},
+		{"travel, not kept", testTravelNotKept},
+		{"travel, rollback from before", testTravelRollbackFromBefore},
+		{"travel, snapshot dropped", testTravelSnapshotDropped},
+		{"travel, shipped models", testTravelShipped},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
