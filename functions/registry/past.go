@@ -23,6 +23,14 @@ type entered struct {
 	entry string
 }
 
+// add adds an older commit.
+func (p *past) add(c entered) {
+	if _, ok := p.named[c.Name]; !ok {
+		p.named[c.Name] = len(p.commits)
+	}
+	p.commits = append(p.commits, c)
+}
+
 // place is a state that a model has come through: a commit of labels led there,
 // and rollbacks may have come back to it.
 type place struct {

@@ -100,6 +100,8 @@ func suite(t *testing.T, s store) {
 		{"travel, rollback from before", testTravelRollbackFromBefore},
 		{"travel, snapshot dropped", testTravelSnapshotDropped},
 		{"travel, shipped models", testTravelShipped},
+		{"travel, hostile", testTravelHostile},
+		{"travel, broken head", testTravelBrokenHead},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -171,15 +171,12 @@ func (t traveller) look(ctx context.Context) (*past, error) {
 	}
 	// A head that is broken is one more reason to rebuild its model.
 	p := &past{spec: t.spec, head: h, broken: err, named: map[string]int{}, snapshots: map[string]Snapshot{}}
-	for i, entry := range lineage.Val() {
+	for _, entry := range lineage.Val() {
 		c, err := parseCommit(entry)
 		if err != nil {
 			return nil, entryError(lineageKey(name), entry, err)
 		}
-		p.commits = append(p.commits, entered{c, entry.ID})
-		if _, ok := p.named[c.Name]; !ok {
-			p.named[c.Name] = i
-		}
+		p.add(entered{c, entry.ID})
 	}
 	for version, entry := range index.Val() {
 		s, err := parseSnapshot(version, entry)
@@ -325,7 +322,7 @@ func (j *Journey) adds(places []place) error {
 	count := j.base.Count
 	for _, p := range places {
 		if count += uint64(p.Labels); count != p.Count {
-			return fmt.Errorf("registry: the key %s in Redis: version %d has %d labels behind it, not the %d of the commits that led to it",
+			return fmt.Errorf("registry: the key %s in Redis does not add up: version %d has %d labels behind it, the commits that led to it %d",
 				lineageKey(j.spec.Name), p.Version, p.Count, count)
 		}
 	}

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,8 +13,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"tripcast.dev/functions/online"
 )
 
 // labelled are the labels of labelN up to a number, by their ids.
@@ -285,84 +280,6 @@ func testTravelToLabel(t *testing.T, s store) {
 	}
 }
 
-// Labels in another order are noticed where a state is kept, and not before;
-// so are other labels, and a state that is damaged.
-func testTravelDiffers(t *testing.T, s store) {
-	s.applied(t, "one")
-	committer := s.committer(t, CommitterOptions{SnapshotEvery: time.Hour})
-	learnAll(t, committer, labelsN(0, 3)) // 1, with a snapshot
-	learnAll(t, committer, labelsN(3, 9))
-	learnAll(t, committer, labelsN(9, 12))
-	forced := s.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond})
-	learnAll(t, forced, labelsN(12, 20)) // 4, with a snapshot
-	learnAll(t, committer, labelsN(20, 24))
-	swap := func(step, a, b int) func(*Journey, map[string]Label) {
-		return func(j *Journey, _ map[string]Label) {
-			labels := j.steps[step].labels
-			labels[a], labels[b] = labels[b], labels[a]
-		}
-	}
-	tests := []struct {
-		name  string
-		spoil func(*Journey, map[string]Label)
-		want  DifferenceError
-	}{
-		{"in the first commit", swap(0, 0, 1), DifferenceError{Version: 1, Labels: 3, First: "trip-1", Last: "trip-2"}},
-		{"in the second", swap(1, 2, 4), DifferenceError{Version: 4, Since: 1, Labels: 17, First: "trip-3", Last: "trip-19"}},
-		{"in the last", swap(4, 0, 3), DifferenceError{Version: 5, Since: 4, Labels: 4, First: "trip-23", Last: "trip-20"}},
-		{"another feature", func(_ *Journey, labels map[string]Label) {
-			l := labels["trip-10"]
-			l.Features = map[string]float64{"a": l.Features["a"], "b": l.Features["b"] + 1e-9}
-			labels["trip-10"] = l
-		}, DifferenceError{Version: 4, Since: 1, Labels: 17, First: "trip-3", Last: "trip-19"}},
-		{"damaged", func(j *Journey, _ map[string]Label) { j.steps[3].stored[0].state += "x" }, DifferenceError{Version: 4, Since: 1, Labels: 17, First: "trip-3", Last: "trip-19"}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			j, labels := s.travel(t, "one", Destination{}, true), labelled(24)
-			tt.spoil(j, labels)
-			_, err := j.Rebuild(labels)
-			var differs *DifferenceError
-			if !errors.As(err, &differs) {
-				t.Fatalf("error %v, want a *DifferenceError", err)
-			}
-			tt.want.Model, tt.want.At = "one", differs.At
-			if *differs != tt.want || differs.At == 0 {
-				t.Errorf("%+v, want %+v", *differs, tt.want)
-			}
-		})
-	}
-	labels := labelled(24)
-	delete(labels, "trip-11")
-	delete(labels, "trip-5")
-	_, err := s.travel(t, "one", Destination{Version: 4}, true).Rebuild(labels)
-	var missing *MissingError
-	if !errors.As(err, &missing) || fmt.Sprint(missing.IDs) != "[trip-5 trip-11]" || missing.Labels != 20 {
-		t.Errorf("error %v, want the labels that are missing", err)
-	}
-}
-
-// A model that panics on a label has not learned it, and does not when it is
-// rebuilt; one that panics only then is told of.
-func testTravelPanic(t *testing.T, s store) {
-	s.applied(t, "fragile=Fragile")
-	committer := s.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond})
-	for _, r := range committer.LearnAll(t.Context(), labelsN(0, 20)) {
-		var panicked *PanicError
-		if r.Err != nil && !errors.As(r.Err, &panicked) {
-			t.Fatal(r.Err)
-		}
-	}
-	s.checkTravel(t, "fragile", labelled(20))
-	labels := labelled(20)
-	labels["trip-12"] = labelN(13)
-	_, err := s.travel(t, "fragile", Destination{}, true).Rebuild(labels)
-	var panicked *online.PanicError
-	if !errors.As(err, &panicked) || !strings.Contains(err.Error(), "trip-12") {
-		t.Errorf("error %v, want a panic on trip-12", err)
-	}
-}
-
 // What a model has learned before its history is kept, or from programs that
 // kept less of it, is not made up.
 func testTravelNotKept(t *testing.T, s store) {
@@ -507,60 +424,146 @@ func testTravelSnapshotDropped(t *testing.T, s store) {
 	}
 }
 
-// The models that are shipped, each of which several learners have taken turns
-// to teach, from what they read and from what they had in memory.
-func testTravelShipped(t *testing.T, s store) {
-	data, err := os.ReadFile("../../infra/models.yaml")
+// Keys that hold what no committer writes are named, and what becomes of the
+// labels' is what becomes of the lineage's.
+func testTravelHostile(t *testing.T, s store) {
+	ctx, client := t.Context(), s.client(t)
+	c := s.applied(t, "one")
+	learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: time.Hour}), 0, 4)
+	learned := client.XRange(ctx, labelsKey("one"), "-", "+").Val()
+	commits := client.XRange(ctx, lineageKey("one"), "-", "+").Val()
+	snapshots, state := client.HGetAll(ctx, snapshotsKey("one")).Val(), client.Get(ctx, snapshotKey("one", "1")).Val()
+	stream := func(key string, entries []redis.XMessage) {
+		client.Del(ctx, key)
+		for _, entry := range entries {
+			if err := client.XAdd(ctx, &redis.XAddArgs{Stream: key, ID: entry.ID, Values: entry.Values}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	restore := func() {
+		stream(labelsKey("one"), learned)
+		stream(lineageKey("one"), commits)
+		client.Del(ctx, snapshotsKey("one"), snapshotKey("one", "1"))
+		client.HSet(ctx, snapshotsKey("one"), snapshots)
+		client.Set(ctx, snapshotKey("one", "1"), state, 0)
+	}
+	// entry puts another text in the place of an entry's.
+	entry := func(key string, entries []redis.XMessage, text string) func() {
+		return func() {
+			other := slices.Clone(entries)
+			other[2].Values = map[string]any{entryJSON: text}
+			stream(key, other)
+		}
+	}
+	text := func(key string) func() {
+		return func() { client.Del(ctx, key); client.Set(ctx, key, "x", 0) }
+	}
+	third, err := parseCommit(commits[2])
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := online.ParseCatalogue(data, testKinds())
-	if err != nil {
-		t.Fatal(err)
+	changed := func(change func(*Commit)) string {
+		c := third
+		change(&c)
+		return jsonText(t, c)
 	}
-	if err := Apply(t.Context(), s.client(t), c); err != nil {
-		t.Fatal(err)
-	}
-	names := map[string]bool{}
-	for _, spec := range c.Models {
-		p, err := spec.New()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range p.Features() {
-			names[name] = true
-		}
-	}
-	const trips = 900
-	r := rand.New(rand.NewPCG(1, 2))
-	labels := make([]Label, trips)
-	byID := map[string]Label{}
-	for i := range labels {
-		f := map[string]float64{}
-		for _, name := range slices.Sorted(maps.Keys(names)) {
-			f[name] = r.NormFloat64()
-		}
-		labels[i] = Label{ID: fmt.Sprint("trip-", i), Features: f, Y: 300 + 200*math.Abs(f["distance_km"]+r.NormFloat64())}
-		byID[labels[i].ID] = labels[i]
-	}
-	var learners sync.WaitGroup
-	next := make(chan []Label)
-	for i := range 3 {
-		committer := s.committer(t, CommitterOptions{MaxWait: time.Minute, MaxBatch: 1 << (3 * i), SnapshotEvery: 5 * time.Millisecond, SnapshotCount: 3})
-		learners.Go(func() {
-			for together := range next {
-				learnAll(t, committer, together)
+	for name, tt := range map[string]struct {
+		spoil func()
+		says  string
+	}{
+		"labels of another type":    {text(labelsKey("one")), labelsKey("one")},
+		"lineage of another type":   {text(lineageKey("one")), lineageKey("one")},
+		"index of another type":     {text(snapshotsKey("one")), snapshotsKey("one")},
+		"labels lost":               {func() { client.Del(ctx, labelsKey("one")) }, "known of no version"},
+		"lineage lost":              {func() { client.Del(ctx, lineageKey("one")) }, "not in its lineage: it is empty"},
+		"labels that are no list":   {entry(labelsKey("one"), learned, "{}"), "entry 3-0 of the key " + labelsKey("one")},
+		"labels without ids":        {entry(labelsKey("one"), learned, "[null]"), "without an id"},
+		"no labels":                 {entry(labelsKey("one"), learned, "[]"), "has no labels"},
+		"other labels":              {entry(labelsKey("one"), learned, `["a"]`), "version 3 has learned 1 from"},
+		"more labels":               {entry(labelsKey("one"), learned, `["trip-2","a"]`), "has 2 labels"},
+		"no commit":                 {entry(lineageKey("one"), commits, "{}"), "entry 3-0 of the key " + lineageKey("one")},
+		"a commit of another kind":  {entry(lineageKey("one"), commits, changed(func(c *Commit) { c.Kind = "magic" })), "came about by a \"magic\""},
+		"a commit of another count": {entry(lineageKey("one"), commits, changed(func(c *Commit) { c.Count = 7 })), "does not add up"},
+		"a commit of another spec":  {entry(lineageKey("one"), commits, changed(func(c *Commit) { c.Spec = "x" })), "under specification x"},
+		"a circle":                  {entry(lineageKey("one"), commits, changed(func(c *Commit) { c.Parent = c.Name })), "comes after itself"},
+		"a circle of rollbacks":     {entry(lineageKey("one"), commits, changed(func(c *Commit) { c.Kind, c.Of = KindRollback, c.Name })), "comes after itself"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer restore()
+			tt.spoil()
+			_, err := Travel(ctx, client, testKinds(), "one", Destination{}, true)
+			if err == nil || !strings.Contains(err.Error(), tt.says) || errors.Is(err, ErrUnavailable) {
+				t.Errorf("error %v, want %q in it", err, tt.says)
 			}
 		})
 	}
-	for from := 0; from < trips; {
-		n := min(1+r.IntN(40), trips-from)
-		next <- labels[from : from+n]
-		from += n
+	// Learners go on without a stream that is lost, and it begins again.
+	for _, key := range []string{labelsKey("one"), lineageKey("one")} {
+		n := int(s.head(t, "one").count)
+		client.Del(ctx, key)
+		learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond}), n, n+2)
+		s.checkLearned(t, c.Models[0], n+2)
+		if j := s.travel(t, "one", Destination{}, false); fmt.Sprint(j.Labels()) != fmt.Sprintf("[trip-%d]", n+1) {
+			t.Errorf("without %s: %v", key, j.Labels())
+		}
 	}
-	close(next)
-	learners.Wait()
-	for _, spec := range c.Models {
-		s.checkTravel(t, spec.Name, byID)
+	text(labelsKey("one"))()
+	if _, err := s.committer(t, CommitterOptions{}).Learn(ctx, labelN(8)); !errors.Is(err, ErrNoModels) {
+		t.Errorf("error %v where no label can be written down, want ErrNoModels", err)
 	}
+	s.checkLearned(t, c.Models[0], 8)
+}
+
+// A broken head can be made again from its labels, up to a version before.
+func testTravelBrokenHead(t *testing.T, s store) {
+	ctx, client := t.Context(), s.client(t)
+	s.applied(t, "one")
+	learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond}), 0, 4)
+	h := s.head(t, "one")
+	restore := s.keep(t, "one")
+	for name, breakIt := range breakages(h) {
+		t.Run(name, func(t *testing.T) {
+			defer restore()
+			breakIt(ctx, client, "one")
+			client.HDel(ctx, snapshotsKey("one"), "4")
+			r, err := s.travel(t, "one", Destination{Label: "trip-3"}, true).Rebuild(labelled(4))
+			var differs *DifferenceError
+			if errors.As(err, &differs) && differs.Version == 4 { // it is compared with what is broken
+				r, err = s.travel(t, "one", Destination{Version: 3}, true).Rebuild(labelled(4))
+			} else if err == nil && string(r.State) != h.state {
+				t.Error("not bit for bit")
+			}
+			if err != nil || !slices.Contains(r.Checked, 3) {
+				t.Errorf("compared %v, error %v", r, err)
+			}
+		})
+	}
+}
+
+// A Redis that has lost its last writes in a crash counts versions again, and
+// has forgotten the labels with the state.
+func TestTravelAfterCrash(t *testing.T) {
+	folder := t.TempDir()
+	before := store{startRedisServer(t, "--dir", folder)}
+	before.applied(t, "one")
+	committer := before.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond, MaxBatch: 4})
+	learnAll(t, committer, labelsN(0, 10))
+	client := before.client(t)
+	if err := client.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	learnAll(t, committer, labelsN(10, 22))
+	lost := before.head(t, "one")
+	client.ShutdownNoSave(t.Context())
+
+	after := store{startRedisServer(t, "--dir", folder)}
+	if h := after.head(t, "one"); h.version != 3 || h.count != 10 {
+		t.Fatalf("version %d of %d labels after the crash", h.version, h.count)
+	}
+	learnAll(t, after.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond, MaxBatch: 4}), append(labelsN(16, 22), labelsN(8, 16)...))
+	if h := after.head(t, "one"); h.version < lost.version || h.count != lost.count {
+		t.Fatalf("version %d of %d labels, before the crash version %d of %d", h.version, h.count, lost.version, lost.count)
+	}
+	after.checkTravel(t, "one", labelled(22))
 }

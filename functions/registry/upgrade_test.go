@@ -105,6 +105,13 @@ func TestCluster(t *testing.T) {
 	if commits, err := Lineage(ctx, client, "one", 0); err != nil || len(commits) != 5 {
 		t.Errorf("lineage %+v, %v", commits, err)
 	}
+	for _, to := range []Destination{{}, {Version: 4}, {Label: "trip-1"}} {
+		j, err := Travel(ctx, client, testKinds(), "one", to, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rebuild(t, j, labelled(4))
+	}
 }
 
 // startCluster returns a client of a cluster that is one redis-server: it has
