@@ -21,8 +21,8 @@ type misshapen struct {
 	taken   bool // all the same
 }
 
-// pickUpText is sound.
-const pickUpText = `{"trip_id":"ID","vendor_id":1,"picked_up_at":"2016-01-09T19:31:00Z","passenger_count":1,` +
+// pickUpText is sound, and of a time of which all is known when it comes.
+const pickUpText = `{"trip_id":"ID","vendor_id":1,"picked_up_at":"2016-01-09T19:00:00Z","passenger_count":1,` +
 	`"pickup_longitude":-73.98,"pickup_latitude":40.75,"dropoff_longitude":-73.96,"dropoff_latitude":40.77}`
 
 // featuresText and labelText are sound, too.
@@ -56,9 +56,9 @@ func misshapenPickUps() []misshapen {
 		{id: "words-for-a-number", data: change(pickUpText, `"passenger_count":1`, `"passenger_count":"two"`)},
 		{id: "a-crowd", data: change(pickUpText, `"passenger_count":1`, `"passenger_count":1000`)},
 		{id: "below-zero", data: change(pickUpText, `"passenger_count":1`, `"passenger_count":-1`)},
-		{id: "a-number-for-a-time", data: change(pickUpText, `"2016-01-09T19:31:00Z"`, `1452367860`)},
+		{id: "a-number-for-a-time", data: change(pickUpText, `"2016-01-09T19:00:00Z"`, `1452366000`)},
 		{id: "no-such-day", data: change(pickUpText, `2016-01-09`, `2016-02-30`)},
-		{id: "another-zone", data: change(pickUpText, `19:31:00Z`, `19:31:00+01:00`)},
+		{id: "another-zone", data: change(pickUpText, `19:00:00Z`, `19:00:00+01:00`)},
 		{id: "another-century", data: change(pickUpText, `2016`, `1916`)},
 		{id: "beyond-the-pole", data: change(pickUpText, `"pickup_latitude":40.75`, `"pickup_latitude":90.1`)},
 		{id: "beyond-the-globe", data: change(pickUpText, `-73.96`, `-180.5`)},
