@@ -30,20 +30,26 @@ type backtestReport struct {
 	} `json:"models"`
 	Timing struct {
 		Workers int     `json:"workers"`
-		AskS    float64 `json:"ask_s"` // the judging, all models at once
+		ReadS   float64 `json:"read_s"` // the trips, and their features by sql/
+		AskS    float64 `json:"ask_s"`  // the judging, all models at once
 	} `json:"timing"`
 }
 
 // took is how long something took, and how much of the processors.
 type took struct{ wall, cpu time.Duration }
 
+// ourRun is one of `tripcast backtest`.
+type ourRun struct {
+	took
+	report backtestReport
+}
+
 // sides are the two that were run on the same trips.
 type sides struct {
 	version string
 
-	report backtestReport
-	ours   []took                   // the whole process, of each run
-	alone  map[string]time.Duration // our judging of one model, on one core
+	ours  []ourRun                 // of which all but the times is the same
+	alone map[string]time.Duration // our judging of one model, on one core
 
 	theirs map[string]judged
 	whole  took // all of River's processes
@@ -122,11 +128,11 @@ func (b bench) runOurs(ctx context.Context, s *sides, folder, tripcast, trips, s
 	if err != nil {
 		return err
 	}
-	s.report = backtestReport{}
-	if err := json.Unmarshal(data, &s.report); err != nil {
+	run := ourRun{took: took{wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}}
+	if err := json.Unmarshal(data, &run.report); err != nil {
 		return fmt.Errorf("the report of %s backtest: %w", tripcast, err)
 	}
-	s.ours = append(s.ours, took{wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()})
+	s.ours = append(s.ours, run)
 	return nil
 }
 

@@ -100,7 +100,7 @@ func rivers(t *testing.T) (map[string]judged, string) {
 		own.Models[name] = j
 		models = append(models, fmt.Sprintf(`{"name": %q, "count": %d, "mae": %v, "extra": 1}`, name, j.Count, j.MAE))
 	}
-	return own.Models, fmt.Sprintf(`{"trips": 1500, "models": [%s], "timing": {"workers": 2, "ask_s": 0.25}}`, strings.Join(models, ", "))
+	return own.Models, fmt.Sprintf(`{"trips": 1500, "models": [%s], "timing": {"workers": 2, "read_s": 1.5, "ask_s": 0.25}}`, strings.Join(models, ", "))
 }
 
 func TestBacktest(t *testing.T) {
@@ -120,7 +120,7 @@ func TestBacktest(t *testing.T) {
 		`\| decision-tree \| 1500 \| 467\.25469 \| `,
 		`River's three take 37\.5 s one after another`,
 		`All 3 models, from start to exit: tripcast [0-9.]+ s .* of processors\), River [0-9.]+ s`,
-		`0\.250 s of it is judging, 2 models at once; the median of 3 runs of `,
+		`1\.50 s to read them .*, 0\.250 s to judge, 2 models at once, .*; the median of 3 runs of `,
 	} {
 		if !regexp.MustCompile(want).Match(text) {
 			t.Errorf("nothing like %s in\n%s", want, text)
@@ -191,7 +191,7 @@ func TestBacktestFails(t *testing.T) {
 }
 
 func TestMedianRun(t *testing.T) {
-	s := sides{ours: []took{{wall: 5 * time.Second}, {wall: time.Second}, {wall: 2 * time.Second}}}
+	s := sides{ours: []ourRun{{took: took{wall: 5 * time.Second}}, {took: took{wall: time.Second}}, {took: took{wall: 2 * time.Second}}}}
 	if got := s.median().wall; got != 2*time.Second {
 		t.Errorf("the median is %s", got)
 	}

@@ -20,35 +20,35 @@ func (s *sides) table() *comparison {
 		heading: []string{"model", "trips", "MAE of " + river, "MAE of tripcast", "difference", river + " s", "tripcast s", "ours is"},
 		texts:   []int{7},
 	}
-	var one float64
-	for _, m := range s.report.Models {
+	ours, one := s.median(), 0.0
+	for _, m := range ours.report.Models {
 		their, alone := s.theirs[m.Name], s.alone[m.Name].Seconds()
 		one += their.Seconds
-		ours := number(m.MAE)
+		mae := number(m.MAE)
 		table.rows = append(table.rows, []string{
-			m.Name, fmt.Sprint(m.Count), fmt.Sprintf("%.8g", their.MAE), fmt.Sprintf("%.8g", ours),
-			fmt.Sprintf("%+.1g", ours/their.MAE-1), digits(their.Seconds), digits(alone), times(their.Seconds/alone, "faster", "slower"),
+			m.Name, fmt.Sprint(m.Count), fmt.Sprintf("%.8g", their.MAE), fmt.Sprintf("%.8g", mae),
+			fmt.Sprintf("%+.1g", mae/their.MAE-1), digits(their.Seconds), digits(alone), times(their.Seconds/alone, "faster", "slower"),
 		})
 	}
-	ours := s.median()
+	timing := ours.report.Timing
 	table.notes = []string{
 		fmt.Sprintf("Of each model: the seconds of judging it alone on one core, the rows in memory, each label learned at its drop-off: evaluate.progressive_val_score there, package evaluate here. River's three take %s s one after another.", digits(one)),
-		fmt.Sprintf("All %d models, from start to exit: tripcast %s (%s of processors), River %s (%s): ours is %s.", len(s.report.Models),
+		fmt.Sprintf("All %d models, from start to exit: tripcast %s (%s of processors), River %s (%s): ours is %s.", len(ours.report.Models),
 			seconds(ours.wall), seconds(ours.cpu), seconds(s.whole.wall), seconds(s.whole.cpu), times(s.whole.wall.Seconds()/ours.wall.Seconds(), "faster", "slower")),
-		fmt.Sprintf("The first is `tripcast backtest`, from the file of trips to the report, so it computes the features by sql/ and writes them to a file as well; %s s of it is judging, %d models at once%s.",
-			digits(s.report.Timing.AskS), min(s.report.Timing.Workers, len(s.report.Models)), s.spread()),
+		fmt.Sprintf("The first is `tripcast backtest`, from the file of trips to the report: %s s to read them and compute the features by sql/, %s s to judge, %d models at once, and the rest to write files, those features among them%s.",
+			digits(timing.ReadS), digits(timing.AskS), min(timing.Workers, len(ours.report.Models)), s.spread()),
 		fmt.Sprintf("River is given those features: it imports, reads them and judges, a process for each model, %d at once, each on one thread.", s.atOnce),
 	}
 	return table
 }
 
 // median is the run in the middle, the faster of two.
-func (s *sides) median() took {
+func (s *sides) median() ourRun {
 	return s.sorted()[(len(s.ours)-1)/2]
 }
 
-func (s *sides) sorted() []took {
-	return slices.SortedFunc(slices.Values(s.ours), func(a, b took) int { return cmp.Compare(a.wall, b.wall) })
+func (s *sides) sorted() []ourRun {
+	return slices.SortedFunc(slices.Values(s.ours), func(a, b ourRun) int { return cmp.Compare(a.wall, b.wall) })
 }
 
 // spread says how the runs differ, if there are several.
@@ -78,7 +78,7 @@ func (s *sides) checkModel(name string) error {
 	if !ok || their.Count == 0 {
 		return fmt.Errorf("%s: nothing is judged by River", name)
 	}
-	for _, m := range s.report.Models {
+	for _, m := range s.median().report.Models {
 		if m.Name != name {
 			continue
 		}
