@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
 
 	"tripcast.dev/functions/kafka"
 	"tripcast.dev/functions/monitor"
@@ -50,7 +53,9 @@ type rig struct {
 	catalogue []byte                  // nil: as models says
 	newest    bool                    // predict asks for the newest models every time
 	tick      time.Duration           // of the stand-in; 0: its own
-	delivered func(eventing.Delivery) // hears from the KafkaSources in place of the tally
+	delivered func(eventing.Delivery) // hears from the KafkaSources, too
+	// turn holds an event of a topic back from its function.
+	turn func(ctx context.Context, topic string, e event.Event) error
 }
 
 // listen are the addresses of the parts.

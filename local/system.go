@@ -11,14 +11,17 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/redis/go-redis/v9"
 
+	"tripcast.dev/events"
 	"tripcast.dev/functions/kafka"
 	"tripcast.dev/functions/learn"
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/predict"
 	"tripcast.dev/functions/registry"
+	"tripcast.dev/functions/serve"
 	"tripcast.dev/functions/simulate"
 	"tripcast.dev/infra"
 	"tripcast.dev/local/broker"
@@ -221,14 +224,11 @@ func (s *system) startFunctions(ctx context.Context) (err error) {
 		s.closing(func() { _ = f.listener.Close() }) // if it never serves
 		functions[name], s.urls[name] = f, f.url()
 	}
-	if s.delivered == nil {
-		if s.tally, err = newTally(s.kafka, s.log); err != nil {
-			return err
-		}
-		s.closing(s.tally.client.Close)
-		s.delivered = s.tally.delivered
+	if s.tally, err = newTally(s.kafka, s.log); err != nil {
+		return err
 	}
-	s.eventing, err = s.startSinks(ctx, s.kafka, s.listen.ingress, s.urls, eventing.Observer{Delivered: s.delivered})
+	s.closing(s.tally.client.Close)
+	s.eventing, err = s.startSinks(ctx, s.kafka, s.listen.ingress, s.urls, eventing.Observer{Delivered: s.heard})
 	if err != nil {
 		return err
 	}
@@ -243,6 +243,14 @@ func (s *system) startFunctions(ctx context.Context) (err error) {
 	return nil
 }
 
+// heard is told of every delivery.
+func (s *system) heard(d eventing.Delivery) {
+	s.tally.delivered(d)
+	if s.delivered != nil {
+		s.delivered(d)
+	}
+}
+
 func (s *system) servePredict(ctx context.Context, f *function) error {
 	env, err := s.eventing.Env("predict")
 	if err != nil {
@@ -250,9 +258,22 @@ func (s *system) servePredict(ctx context.Context, f *function) error {
 	}
 	reader := registry.NewReader(s.client, kinds.All(), s.reading())
 	s.background(ctx, "predict", func(ctx context.Context) error {
-		return f.serve(ctx, predict.New(reader, s.log), env, reader.Ready, s.log)
+		return f.serve(ctx, s.inTurn(events.TopicFeatures, predict.New(reader, s.log)), env, reader.Ready, s.log)
 	})
 	return nil
+}
+
+// inTurn is a function that waits until it is an event's turn, if there are turns.
+func (s *system) inTurn(topic string, h serve.Handler) serve.Handler {
+	if s.turn == nil {
+		return h
+	}
+	return serve.HandlerFunc(func(ctx context.Context, e event.Event) (*event.Event, error) {
+		if err := s.turn(ctx, topic, e); err != nil {
+			return nil, err
+		}
+		return h.Handle(ctx, e)
+	})
 }
 
 // reading says how old the models may be that predict answers with.
@@ -269,7 +290,7 @@ func (s *system) reading() registry.ReaderOptions {
 func (s *system) serveLearn(ctx context.Context, f *function) {
 	committer := registry.NewCommitter(s.client, kinds.All(), registry.CommitterOptions{Logger: s.log})
 	s.background(ctx, "learn", func(ctx context.Context) error {
-		err := f.serve(ctx, learn.New(committer), nil, committer.Ready, s.log)
+		err := f.serve(ctx, s.inTurn(events.TopicLabels, learn.New(committer)), nil, committer.Ready, s.log)
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return errors.Join(err, committer.Close(closing))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +37,11 @@ type Collector struct {
 	position    map[partition]int64 // the next offset to read
 	events      []Event
 	retractions map[string]int
-	moved       time.Time // when anything came, or the collector was made
+	counts      map[string]int // events, by topic
+	fresh       []*kgo.Record  // not returned by ReadAll yet
+	moved       time.Time      // when anything came, or the collector was made
+	news        chan struct{}  // closed when anything comes, if somebody waits
+	writtenOff  int            // predictions, or labels, that will not come any more
 }
 
 type partition struct {
@@ -58,7 +63,7 @@ func NewCollector(ctx context.Context, k kafka.Connection, topics ...string) (*C
 	}
 	c := &Collector{
 		client: client, admin: kadm.NewClient(client), topics: topics,
-		position: map[partition]int64{}, retractions: map[string]int{}, moved: time.Now(),
+		retractions: map[string]int{}, counts: map[string]int{}, moved: time.Now(),
 	}
 	ends, err := c.ends(ctx)
 	if err != nil {
@@ -96,27 +101,30 @@ func (c *Collector) ends(ctx context.Context) (map[partition]int64, error) {
 // stall is how long a broker may keep silent about records that it has.
 const stall = 30 * time.Second
 
-// ReadAll reads what is in the topics at the call, and returns what is new since
-// it, or Run, last read.
+// ReadAll reads what is in the topics at the call, and returns what has come
+// since it was called before.
 func (c *Collector) ReadAll(ctx context.Context) ([]*kgo.Record, error) {
 	ends, err := c.ends(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var all []*kgo.Record
 	for !c.reached(ends) {
 		polling, cancel := context.WithTimeoutCause(ctx, stall, fmt.Errorf("replay: %s have sent nothing for %s", strings.Join(c.topics, ", "), stall))
-		records, err := c.poll(polling)
+		err := c.poll(polling)
 		cause := context.Cause(polling)
 		cancel()
-		if all = append(all, records...); cause != nil {
-			return all, cause
+		if cause != nil {
+			return nil, cause
 		}
 		if err != nil {
-			return all, err
+			return nil, err
 		}
 	}
-	return all, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fresh := c.fresh
+	c.fresh = nil
+	return fresh, nil
 }
 
 func (c *Collector) reached(ends map[partition]int64) bool {
@@ -133,7 +141,7 @@ func (c *Collector) reached(ends map[partition]int64) bool {
 // Run reads until ctx ends, which is no error.
 func (c *Collector) Run(ctx context.Context) error {
 	for {
-		_, err := c.poll(ctx)
+		err := c.poll(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -143,12 +151,16 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 }
 
-// Quiet waits, while Run reads, until nothing has come for so long.
+// Quiet waits, while Run reads, until nothing has come for so long, from now on.
 func (c *Collector) Quiet(ctx context.Context, long time.Duration) error {
+	last := time.Now()
 	for {
 		c.mu.Lock()
-		left := time.Until(c.moved.Add(long))
+		if c.moved.After(last) {
+			last = c.moved
+		}
 		c.mu.Unlock()
+		left := time.Until(last.Add(long))
 		if left <= 0 {
 			return nil
 		}
@@ -158,34 +170,96 @@ func (c *Collector) Quiet(ctx context.Context, long time.Duration) error {
 	}
 }
 
-// poll reads once and returns the records that are data or retractions.
-func (c *Collector) poll(ctx context.Context) ([]*kgo.Record, error) {
+// inFlight is how many trips may wait for their prediction, and how many for
+// their label, when records are played as fast as it goes: models would learn too
+// late of what they could have learned of. writeOff is how long nothing has to
+// come until what is waited for is thought never to.
+const (
+	inFlight = 1000
+	writeOff = time.Second
+)
+
+// Hold waits, while Run reads, until no more than so many of the pick-ups that
+// were played have no prediction yet, and of the drop-offs no label. Some never
+// will: those of malformed events, and of trips that never started.
+func (c *Collector) Hold(ctx context.Context, played *Played) error {
+	for {
+		news, left := c.behind(played)
+		if news == nil {
+			return nil
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-news:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+		timer.Stop()
+	}
+}
+
+// behind returns nil if a record may be played, and else what is closed when
+// anything has come, and how long to wait for it.
+func (c *Collector) behind(played *Played) (<-chan struct{}, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dead := c.counts[events.TopicDeadLetters]
+	owed := max(
+		played.Records[events.TopicPickUps]-c.counts[events.TopicPredictions]-dead,
+		played.Records[events.TopicDropOffs]-c.counts[events.TopicLabels]-dead,
+	)
+	if owed-c.writtenOff < inFlight {
+		return nil, 0
+	}
+	left := time.Until(c.moved.Add(writeOff))
+	if left <= 0 {
+		c.writtenOff = owed
+		return nil, 0
+	}
+	return c.changes(), left
+}
+
+// changes is closed when anything has come. c.mu is held.
+func (c *Collector) changes() <-chan struct{} {
+	if c.news == nil {
+		c.news = make(chan struct{})
+	}
+	return c.news
+}
+
+// poll reads once.
+func (c *Collector) poll(ctx context.Context) error {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	fetches := c.client.PollRecords(ctx, 10_000)
 	if err := fetches.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("replay: reading %s: %w", strings.Join(c.topics, ", "), err)
+		return fmt.Errorf("replay: reading %s: %w", strings.Join(c.topics, ", "), err)
 	}
-	var all []*kgo.Record
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fetches.EachRecord(func(r *kgo.Record) {
-		c.position[partition{r.Topic, r.Partition}] = r.Offset + 1
-		if !r.Attrs.IsControl() {
-			c.take(r)
-			all = append(all, r)
-		}
-	})
-	return all, nil
+	fetches.EachRecord(c.take)
+	return nil
 }
 
 // take notes a record. c.mu is held.
 func (c *Collector) take(r *kgo.Record) {
+	c.position[partition{r.Topic, r.Partition}] = r.Offset + 1
+	if r.Attrs.IsControl() {
+		return
+	}
+	c.fresh = append(c.fresh, r)
 	c.moved = time.Now()
+	if c.news != nil {
+		close(c.news)
+		c.news = nil
+	}
 	if len(r.Value) == 0 {
 		c.retractions[r.Topic]++
 		return
 	}
+	c.counts[r.Topic]++
 	c.events = append(c.events, Event{Topic: r.Topic, Event: repeatable(r)})
 }
 
@@ -200,15 +274,13 @@ func (c *Collector) Outcome() *Outcome {
 func (c *Collector) Retractions() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	counts := map[string]int{}
-	for topic, n := range c.retractions {
-		counts[topic] = n
-	}
-	return counts
+	return maps.Clone(c.retractions)
 }
 
-// What a KafkaSource adds to a dead letter.
+// What a KafkaSource adds to an event, and to a dead letter.
 const (
+	kafkaPartition   = "knativekafkapartition"
+	kafkaOffset      = "knativekafkaoffset"
 	errorDestination = "knativeerrordest"
 	errorCode        = "knativeerrorcode"
 	errorData        = "knativeerrordata"
@@ -216,7 +288,7 @@ const (
 
 // volatile attributes are others in every run: places in a topic, and a
 // destination that has a port.
-var volatile = []string{errorDestination, "knativekafkapartition", "knativekafkaoffset"}
+var volatile = []string{errorDestination, kafkaPartition, kafkaOffset}
 
 // TypeRecord is the type of what came out and is no CloudEvent: its data are the
 // record's value.

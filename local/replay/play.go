@@ -39,6 +39,12 @@ type Play struct {
 	// Settle, if it is not nil, waits for all that a record has caused before the
 	// next one is played. Then Speed does not matter.
 	Settle func(ctx context.Context) error
+	// Hold, if it is not nil, holds a record back at Speed 0 while what takes the
+	// records is too far behind those that were played.
+	Hold func(ctx context.Context, played *Played) error
+	// OnlyTaken leaves out the types of events that a function says it does not
+	// take.
+	OnlyTaken bool
 }
 
 // Played is what was.
@@ -166,7 +172,11 @@ func (p Play) into(ctx context.Context, producer *producer, records iter.Seq2[re
 		if err != nil {
 			return played, err
 		}
-		if err := clock.wait(ctx, m.at); err != nil {
+		err := clock.wait(ctx, m.at)
+		if err == nil && p.Hold != nil && p.Speed == 0 && p.Settle == nil {
+			err = p.Hold(ctx, played)
+		}
+		if err != nil {
 			return played, fmt.Errorf("replay: stopped after %d records: %w", played.Total(), err)
 		}
 		if err := producer.produce(ctx, m); err != nil {
