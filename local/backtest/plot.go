@@ -76,7 +76,7 @@ type point struct{ X, Y float64 }
 // Sizes in the units of the SVG, which are pixels where the page is wide.
 const (
 	plotWidth   = 960
-	marginLeft  = 62
+	marginLeft  = 84
 	marginRight = 196
 	marginTop   = 12
 	axisHeight  = 46
@@ -84,7 +84,7 @@ const (
 	farHeight   = 120
 	panelGap    = 30
 	labelHeight = 16
-	labelLength = 24 // runes
+	labelLength = 22 // runes
 )
 
 // farOff is how many times the least error of all a model has to be off, at its
@@ -315,8 +315,9 @@ func (s scale) ticks() []tick {
 func axisLabel(v, step float64) string {
 	switch {
 	case v >= 1e6:
-		power := int(math.Floor(math.Log10(v)))
-		return strconv.FormatFloat(v/math.Pow10(power), 'g', 3, 64) + "×" + powerOfTen(power)
+		digits, power, _ := strings.Cut(strconv.FormatFloat(v, 'e', 2, 64), "e")
+		exponent, _ := strconv.Atoi(power)
+		return strings.TrimSuffix(strings.TrimRight(digits, "0"), ".") + "×" + powerOfTen(exponent)
 	case step < 1:
 		return strconv.FormatFloat(v, 'f', int(math.Ceil(-math.Log10(step))), 64)
 	}
