@@ -382,7 +382,7 @@ func TestBatchRefuses(t *testing.T) {
 
 func TestBatchTopics(t *testing.T) {
 	ctx := t.Context()
-	b := newBatch(t, script(t, aSource+aView+"CREATE VIEW w AS SELECT id, n FROM v;"+sunk("w")))
+	b := newBatch(t, script(t, aSource+aView+"CREATE VIEW w AS SELECT n, id FROM v;"+sunk("w")))
 	a := newArrivals()
 	for _, data := range []string{`{"id":"y","n":1}`, "{no json", `{"id":"x","n":2}`} {
 		if err := b.Feed("a", a.record("a", "k", data)); err != nil {
@@ -403,12 +403,40 @@ func TestBatchTopics(t *testing.T) {
 		for _, r := range sinkOf(ctx, t, b, "t") {
 			got = append(got, string(r.Value))
 		}
-		if want := []string{`{"id":"x","n":2}`, `{"id":"y","n":1}`}; !slices.Equal(got, want) {
+		if want := []string{`{"n":2,"id":"x"}`, `{"n":1,"id":"y"}`}; !slices.Equal(got, want) {
 			t.Errorf("sunk %q, want %q", got, want)
 		}
 	}
 	if err := b.Feed("a", a.record("a", "k", "{}")); err == nil || !strings.Contains(err.Error(), "after view v has read it") {
 		t.Errorf("fed too late: %v", err)
+	}
+}
+
+// Sinks of several views, of one source and into one topic.
+func TestBatchSinks(t *testing.T) {
+	b := newBatch(t, script(t, aSource+aView+`
+		CREATE VIEW u AS SELECT data->>'id' AS id, data->>'n' AS text FROM a;
+		CREATE VIEW unused AS SELECT data->>'id' AS id FROM a;
+		CREATE VIEW w AS SELECT id, n FROM v;`+sunk("w")+`;
+		CREATE SINK two FROM u INTO KAFKA CONNECTION k (TOPIC 'u') KEY (id) NOT ENFORCED KEY FORMAT TEXT VALUE FORMAT JSON ENVELOPE UPSERT;
+		CREATE SINK three FROM v INTO KAFKA CONNECTION k (TOPIC 'u') KEY (n) NOT ENFORCED KEY FORMAT TEXT VALUE FORMAT JSON ENVELOPE UPSERT`))
+	a := newArrivals()
+	for _, data := range []string{`{"id":"2","n":1}`, `{"id":"3","n":4}`} {
+		if err := b.Feed("a", a.record("a", "k", data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for topic, want := range map[string]string{"t": "2 3", "u": "1 2 3 4"} {
+		var keys []string
+		for _, r := range sinkOf(t.Context(), t, b, topic) {
+			keys = append(keys, string(r.Key))
+		}
+		if got := strings.Join(keys, " "); got != want {
+			t.Errorf("topic %s has %s, want %s", topic, got, want)
+		}
+	}
+	if rows := b.sources["a"].feed.rows; rows != nil {
+		t.Errorf("%d records are kept that nobody needs", len(rows))
 	}
 }
 

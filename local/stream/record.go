@@ -166,12 +166,12 @@ func headersOf(object string) ([]kgo.RecordHeader, error) {
 // plainHeaders reads an object in which nothing is escaped, spaced or NULL, as
 // DuckDB writes nearly all: decoding was the most of what a record cost.
 func plainHeaders(object string) ([]kgo.RecordHeader, bool) {
-	inside, ok := strings.CutPrefix(object, `{"`)
-	if inside, ok = strings.CutSuffix(inside, `"}`); !ok || strings.Contains(object, `\`) || !utf8.ValidString(object) {
+	if len(object) < 4 || !strings.HasPrefix(object, `{"`) || !strings.HasSuffix(object, `"}`) ||
+		strings.Contains(object, `\`) || !utf8.ValidString(object) {
 		return nil, false
 	}
 	headers := make([]kgo.RecordHeader, 0, 8)
-	for pair := range strings.SplitSeq(inside, `","`) {
+	for pair := range strings.SplitSeq(object[2:len(object)-2], `","`) {
 		key, value, ok := strings.Cut(pair, `":"`)
 		if !ok || strings.Contains(key, `"`) || strings.Contains(value, `"`) {
 			return nil, false
