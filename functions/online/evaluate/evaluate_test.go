@@ -115,7 +115,7 @@ func TestScores(t *testing.T) {
 
 func near(t *testing.T, what string, got, want float64) {
 	t.Helper()
-	if math.Abs(got-want) > 1e-12*math.Abs(want) {
+	if !(math.Abs(got-want) <= 1e-12*math.Abs(want)) { // NaN is never near
 		t.Errorf("%s %v, want %v", what, got, want)
 	}
 }
