@@ -2,6 +2,8 @@ package registry
 
 import (
 	"bytes"
+	"fmt"
+	"math"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -58,4 +60,50 @@ func BenchmarkCommit(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkHistory is labels in commits of different sizes, and what a label
+// costs Redis in the stream that says when it was learned, and a commit in the
+// lineage. BenchmarkCommit says what that costs in time.
+func BenchmarkHistory(b *testing.B) {
+	store := store{startRedisServer(b)}
+	client := store.client(b)
+	bytes := func(key string) float64 {
+		n, err := client.MemoryUsage(b.Context(), key, 0).Result()
+		if err != nil {
+			b.Fatal(err)
+		}
+		return float64(n)
+	}
+	for _, size := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("%d labels", size), func(b *testing.B) {
+			if err := client.FlushAll(b.Context()).Err(); err != nil {
+				b.Fatal(err)
+			}
+			store.applied(b, "one=LinearRegression")
+			committer := store.committer(b, CommitterOptions{MaxBatch: size, LineageLength: math.MaxInt32})
+			commits := 0
+			for b.Loop() {
+				learnAll(b, committer, labelsN(commits*size, (commits+1)*size))
+				commits++
+			}
+			b.ReportMetric(float64(commits*size)/b.Elapsed().Seconds(), "labels/s")
+			b.ReportMetric(bytes(labelsKey("one"))/float64(commits*size), "B/label")
+			b.ReportMetric(bytes(lineageKey("one"))/float64(commits), "B/commit")
+			b.ReportMetric(bytes(idsKey("one", "a"))/float64(commits*size), "B/id")
+		})
+	}
+}
+
+// BenchmarkRebuild is a journey found and gone, of labels that are at hand.
+func BenchmarkRebuild(b *testing.B) {
+	const labels = 10_000
+	store := store{startRedisServer(b)}
+	store.applied(b, "one=LinearRegression")
+	learnAll(b, store.committer(b, CommitterOptions{MaxBatch: 16}), labelsN(0, labels))
+	byID := labelled(labels)
+	for b.Loop() {
+		rebuild(b, store.travel(b, "one", Destination{}, true), byID)
+	}
+	b.ReportMetric(labels*float64(b.N)/b.Elapsed().Seconds(), "labels/s")
 }

@@ -34,7 +34,8 @@ type CommitterOptions struct {
 	// SnapshotAge is how old a snapshot becomes, but for the newest ones: the one
 	// before the last is kept however old it is. Default 24 h.
 	SnapshotAge time.Duration
-	// LineageLength is about how many commits of a model are remembered. Default 10,000.
+	// LineageLength is about how many commits of a model are remembered, with the
+	// labels they have learned. Default 10,000.
 	LineageLength int
 	Logger        *slog.Logger
 }

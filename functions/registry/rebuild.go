@@ -28,11 +28,12 @@ type DifferenceError struct {
 }
 
 func (e *DifferenceError) Error() string {
-	since := "from nothing"
+	since := ""
 	if e.Since != 0 {
-		since = fmt.Sprintf("from version %d, which was the same,", e.Since)
+		since = fmt.Sprintf(", and at version %d it did not", e.Since)
 	}
-	return fmt.Sprintf("registry: model %s, rebuilt, is another than its version %d was, from byte %d of the state on: %s it has learned %d labels, %.100q to %.100q, and with one of them at least it did so in another order, from other features or by another program, or what is kept is damaged",
+	return fmt.Sprintf("registry: model %s, rebuilt, differs from what is kept of version %d from byte %d of the state on%s: "+
+		"one of the %d labels before it, %.100q to %.100q, was learned in another order, from other features or by another program, or what is kept is damaged",
 		e.Model, e.Version, e.At, since, e.Labels, e.First, e.Last)
 }
 

@@ -291,7 +291,7 @@ func TestRebuildTellsWhatIsWrong(t *testing.T) {
 		{[]string{"decision-tree", "--labels", "no-such-file"}, exitFail, "no-such-file"},
 		{[]string{"decision-tree", "--labels", cut}, exitFail, "found: recordings: " + cut + ": line "},
 		{[]string{"decision-tree", "--labels", recording(t, topicOf(t)[:100])}, exitFail, "labels are missing: trip-"},
-		{[]string{"decision-tree", "--out", out, "--labels", recording(t, swapped)}, exitFail, "is another than its version 12 was"},
+		{[]string{"decision-tree", "--out", out, "--labels", recording(t, swapped)}, exitFail, "differs from what is kept of version 12"},
 		{[]string{"decision-tree", "--out", filepath.Join(out, "nowhere")}, exitFail, "--out: "},
 	}
 	for _, tt := range tests {
