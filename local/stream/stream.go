@@ -33,6 +33,10 @@
 // key of the one view it reads is given the rows of that key. A bare SUBSCRIBE,
 // COPY, AS OF, UP TO and cursors for SELECT are not supported.
 //
+// A Batch evaluates the same files once, over records that are all there. For
+// topics that were written within the grace of each other it sinks what a Stream
+// has sunk, byte for byte.
+//
 // # What it does not promise
 //
 // A value that is not JSON puts a source of Materialize into an error state;
