@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,7 +35,7 @@ func TestEventReplay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := playScenario(t, name)
-			compareGolden(t, name, served(t, p.outcome))
+			compareGolden(t, name, p.outcome)
 			judge(t, p)
 		})
 	}
@@ -132,44 +131,6 @@ func (o *ownSystem) played(t *testing.T, records []recordings.Record) *played {
 	p := &played{records: records, outcome: o.collector.Outcome(), learned: counts}
 	t.Logf("%d records and %d events that came of them in %s", len(records), len(p.outcome.Events), took.Round(time.Millisecond))
 	return p
-}
-
-// served is an outcome without the numbers of predictions that were made again:
-// where a late event changes a window, features are written again while its own
-// label is learned, and the answer may know it or not. It is never served, as the
-// first answer counts.
-func served(t *testing.T, o *replay.Outcome) *replay.Outcome {
-	t.Helper()
-	answered := map[string]bool{}
-	out := &replay.Outcome{Events: slices.Clone(o.Events)}
-	for i := range out.Events {
-		e := &out.Events[i]
-		if e.Topic != events.TopicPredictions {
-			continue
-		}
-		if answered[e.Key()] {
-			e.Event = withoutAnswers(t, e.Event)
-		}
-		answered[e.Key()] = true
-	}
-	return out
-}
-
-func withoutAnswers(t *testing.T, e event.Event) event.Event {
-	t.Helper()
-	var data map[string]json.RawMessage
-	if err := json.Unmarshal(e.Data(), &data); err != nil {
-		t.Fatal(err)
-	}
-	delete(data, "predictions")
-	delete(data, "champion")
-	left, err := json.Marshal(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e = e.Clone()
-	e.DataEncoded = left
-	return e
 }
 
 // compareGolden compares an outcome with the one that is kept, or keeps it.

@@ -9,26 +9,26 @@ import (
 	"tripcast.dev/functions/simulate"
 )
 
-// weekend is a Friday's evening, the night after it, and the next evening: the
-// same hours on two days of which one is a Saturday, and a midnight between.
-func weekend(t *testing.T, name string, seed uint64) []simulate.Trip {
-	t.Helper()
-	return rides(
-		t, name, seed,
-		span{from: "2016-01-08 18:00", minutes: 80, trips: 60},
-		span{from: "2016-01-08 23:30", minutes: 50, trips: 24},
-		span{from: "2016-01-09 18:10", minutes: 70, trips: 46},
-	)
-}
-
 // evening is a Saturday's.
 func evening(t *testing.T, name string, seed uint64, trips int) []simulate.Trip {
 	t.Helper()
 	return rides(t, name, seed, span{from: "2016-01-09 19:00", minutes: 90, trips: trips})
 }
 
+// normalDay is a Friday's evening, the night after it, and the next evening: the
+// same hours on two days of which one is a Saturday, and a midnight between. A
+// meter that was left running ends shortly before that, in the hour of those
+// who start after it.
 func normalDay(t *testing.T, s *tape) {
-	for _, trip := range weekend(t, "normal-day", 80) {
+	trips := rides(
+		t, "normal-day", 80,
+		span{from: "2016-01-08 00:20", minutes: 10, trips: 1},
+		span{from: "2016-01-08 18:00", minutes: 75, trips: 54},
+		span{from: "2016-01-08 23:30", minutes: 75, trips: 34},
+		span{from: "2016-01-09 18:10", minutes: 70, trips: 44},
+	)
+	trips[0].DroppedOffAt = cityTime(t, "2016-01-08 23:48")
+	for _, trip := range trips {
 		s.trip(t, trip)
 	}
 }
