@@ -28,8 +28,9 @@ type Options struct {
 	// beginning. Partitions that the recording has already go on where it ends.
 	Since time.Time
 	// Follow records what arrives until the context ends, which is no error then,
-	// and waits for topics and brokers. Without it, Record ends where the topics
-	// ended at the call.
+	// and waits for topics and brokers. A record that is in Kafka much later than
+	// its timestamp says is in the recording after others. Without Follow, Record
+	// ends where the topics ended at the call.
 	Follow bool
 	// Progress is told, if it is not nil, how far the recording is.
 	Progress func(Summary)
@@ -55,19 +56,22 @@ func (g Gap) String() string {
 	return fmt.Sprintf("%s/%d: the offsets from %d to %d are gone", g.Topic, g.Number, g.From, g.To-1)
 }
 
-// What a recorder holds in memory and how long it waits.
+// What a recorder holds in memory, and what it waits for.
 const (
 	queueBytes = 4 << 20 // of a partition, before it has to wait for the others
-	fetchBytes = 4 << 20
+	fetchBytes = 4 << 20 // as compressed
 	flushBytes = 4 << 20
-	flushEvery = time.Second
-	lookEvery  = time.Second            // for partitions that are new
-	pause      = 200 * time.Millisecond // before Kafka is asked again
 
-	answerWithin = 5 * time.Second // before Kafka is out of reach
+	flushEvery   = time.Second
+	lookEvery    = time.Second            // for partitions that are new
+	pause        = 200 * time.Millisecond // before Kafka is asked again
+	answerWithin = 5 * time.Second        // before Kafka is out of reach
+	stall        = 30 * time.Second       // of a broker that has more, without Follow
 
-	// stall is how long a broker may keep silent about records it has.
-	stall = 30 * time.Second
+	// metadataAge is how late the client may know of topics and partitions that are
+	// new. What arrives is written so much later, in its order with theirs, and
+	// with what takes so long from its producer to Kafka.
+	metadataAge = 100 * time.Millisecond
 )
 
 // Record writes to w what the topics hold, merged by arrival: by the timestamps
@@ -147,7 +151,7 @@ func (r *recorder) connect(ctx context.Context, k kafka.Connection) (err error) 
 		kgo.FetchMaxBytes(fetchBytes),
 		// A partition that joins waits for the fetch under way to end.
 		kgo.FetchMaxWait(100*time.Millisecond),
-		kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.MetadataMinAge(metadataAge),
 	)
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
@@ -205,7 +209,7 @@ func (r *recorder) look(ctx context.Context) error {
 	err := r.refresh(asking)
 	switch {
 	case err == nil:
-		r.until, r.looked = now.UnixMilli(), now
+		r.until, r.looked = now.Add(-metadataAge).UnixMilli(), now
 		if r.away {
 			r.Log.Warn("Kafka is back")
 		}
