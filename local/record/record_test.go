@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +19,6 @@ import (
 	"tripcast.dev/events"
 	"tripcast.dev/events/recordings"
 	"tripcast.dev/functions/kafka"
-	"tripcast.dev/local/broker"
 )
 
 // TestOrder holds the order in which records become one stream.
