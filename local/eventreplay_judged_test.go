@@ -146,6 +146,24 @@ func (p *played) wantBatch(t *testing.T, lives []life) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	report, err := backtest.Run(t.Context(), trips, "city-grid-neighbors", catalogueModels(t), backtest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range report.Models {
+		if want := maeOf(lives, m.Name); m.Count != len(lives) || !(math.Abs(float64(m.MAE)-want) <= 1e-9*want) {
+			t.Errorf("%s was %v s off in the stream, and of %d trips %v in the report of a backtest", m.Name, want, m.Count, m.MAE)
+		}
+	}
+}
+
+// maeOf is the mean absolute error of what a model has answered.
+func maeOf(lives []life, model string) float64 {
+	var sum float64
+	for _, l := range lives {
+		sum += math.Abs(l.predictions[0].Predictions[model].DurationS - l.duration())
+	}
+	return sum / float64(len(lives))
 }
 
 func catalogueModels(t *testing.T) []evaluate.Model {

@@ -46,6 +46,8 @@ func misshapenPickUps() []misshapen {
 	all := []misshapen{
 		{id: "cut-short", data: pickUpText[:60]},
 		{id: "not-text", data: "\xff\xfe\x00"},
+		{id: "latin-1", data: change(pickUpText, `"vendor_id":1`, `"vendor_id":"M`+"\xfc"+`ller"`)},
+		{id: "half-a-character", data: change(pickUpText, `"vendor_id":1`, `"vendor_id":"\ud83d"`)},
 		{id: "nothing", data: ""},
 		{id: "tombstone", null: true},
 		{id: "an-array", data: `[1,2,3]`},

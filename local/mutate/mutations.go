@@ -61,5 +61,30 @@ func mutations() []mutation {
 			file: "functions/serve/server.go",
 			old:  "return http.StatusBadRequest", new: "return http.StatusNoContent",
 		},
+		{
+			name: "a KafkaSink forgets the key",
+			file: "local/eventing/message.go",
+			old:  "r.Key = []byte(key)", new: "r.Key = nil",
+		},
+		{
+			name: "a sum does not subtract what goes",
+			file: "local/stream/sums.go",
+			old:  "g.sums[a] += sign * values[at].int()", new: "g.sums[a] += values[at].int()",
+		},
+		{
+			name: "a join looks for news of its first table only",
+			file: "local/stream/keyed.go",
+			old:  "for i := range v.inputs {", new: "for i := range v.inputs[:1] {",
+		},
+		{
+			name: "a tombstone is an empty text",
+			file: "local/stream/record.go",
+			old:  "null: r.Value == nil", new: "null: false",
+		},
+		{
+			name: "what Go takes for JSON is JSON",
+			file: "local/stream/record.go",
+			old:  "!utf8.Valid(text) || !json.Valid(text)", new: "!json.Valid(text)",
+		},
 	}
 }
