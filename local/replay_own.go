@@ -86,6 +86,7 @@ func startOwnWith(ctx context.Context, o options, log io.Writer) (*ownSystem, er
 		own.stop()
 		return nil, err
 	}
+	own.closing(deliveries.Release)
 	own.settler = replay.Settler{
 		Sync:      own.stream.Sync,
 		Sources:   []string{events.TopicPickUps, events.TopicDropOffs, events.TopicPredictions},

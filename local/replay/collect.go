@@ -292,7 +292,7 @@ var volatile = []string{errorDestination, kafkaPartition, kafkaOffset}
 
 // TypeRecord is the type of what came out and is no CloudEvent: its data are the
 // record's value.
-const TypeRecord = "dev.tripcast.record.v1"
+const TypeRecord = "dev.tripcast.replay.record.v1"
 
 // repeatable is the event of a record as far as another replay can repeat it.
 func repeatable(r *kgo.Record) event.Event {

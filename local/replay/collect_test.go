@@ -51,11 +51,11 @@ func TestRepeatable(t *testing.T) {
 		},
 		{
 			"no event", record(events.TopicFeatures, "t\x00", "\xff", "ce_id", "1"),
-			`{"specversion":"1.0","id":"t","source":"/tripcast/replay","type":"dev.tripcast.record.v1","datacontenttype":"application/octet-stream","kafkatopic":"features","data_base64":"/w=="}`,
+			`{"specversion":"1.0","id":"t","source":"/tripcast/replay","type":"dev.tripcast.replay.record.v1","datacontenttype":"application/octet-stream","kafkatopic":"features","data_base64":"/w=="}`,
 		},
 		{
 			"no event and no key", record(events.TopicFeatures, "", "x"),
-			`{"specversion":"1.0","id":"-","source":"/tripcast/replay","type":"dev.tripcast.record.v1","datacontenttype":"application/octet-stream","kafkatopic":"features","data_base64":"eA=="}`,
+			`{"specversion":"1.0","id":"-","source":"/tripcast/replay","type":"dev.tripcast.replay.record.v1","datacontenttype":"application/octet-stream","kafkatopic":"features","data_base64":"eA=="}`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -265,6 +265,18 @@ func TestTurns(t *testing.T) {
 		}
 		if err := d.Turn(t.Context(), events.TopicLabels, feature("posted by hand", "1").Event); err != nil {
 			t.Errorf("an event that nobody delivers waits for its turn: %v", err)
+		}
+		late := feature("late", "1")
+		late.SetExtension(kafkaPartition, "1")
+		late.SetExtension(kafkaOffset, "100")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := d.Turn(ctx, events.TopicLabels, late.Event); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("an event that has no turn yet is handled: %v", err)
+		}
+		time.AfterFunc(time.Minute, d.Release)
+		if err := d.Turn(t.Context(), events.TopicLabels, late.Event); err != nil {
+			t.Errorf("an event is held back when there are no turns any more: %v", err)
 		}
 	})
 }

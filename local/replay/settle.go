@@ -80,6 +80,7 @@ type Deliveries struct {
 	mu      sync.Mutex
 	ended   map[place]bool // and not awaited yet
 	turn    place          // which is awaited, and may begin
+	free    bool           // there are no turns any more
 	changed chan struct{}  // closed when any of that is another, if somebody waits
 }
 
@@ -126,7 +127,15 @@ func (d *Deliveries) Turn(ctx context.Context, topic string, e event.Event) erro
 		return nil
 	}
 	at := place{partition{topic, int32(number)}, offset}
-	return d.until(ctx, at, func() bool { return d.turn == at })
+	return d.until(ctx, at, func() bool { return d.free || d.turn == at })
+}
+
+// Release ends all turns: who stops waits for what is under way.
+func (d *Deliveries) Release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.free = true
+	d.wake()
 }
 
 func extensionInt(e event.Event, name string) (int64, error) {
