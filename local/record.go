@@ -221,17 +221,16 @@ type size int64
 
 var _ flag.Value = (*size)(nil)
 
-// units are from the largest, those of powers of two first: as such a size is
-// written if it is a whole number of them.
+// units are those of sizes, from the largest.
 var units = []struct {
 	name  string
 	bytes int64
 }{
 	{"GiB", 1 << 30},
-	{"MiB", 1 << 20},
-	{"KiB", 1 << 10},
 	{"GB", 1e9},
+	{"MiB", 1 << 20},
 	{"MB", 1e6},
+	{"KiB", 1 << 10},
 	{"kB", 1e3},
 	{"B", 1},
 }
@@ -260,16 +259,19 @@ func cutUnit(text, unit string) (string, bool) {
 	return strings.TrimSpace(text[:at]), true
 }
 
+// String is the size in the largest unit of which it is a whole number, if that
+// is short, or about so much.
 func (s *size) String() string {
-	for _, u := range units[:3] {
-		if n := int64(*s); n >= u.bytes && n%u.bytes == 0 {
-			return fmt.Sprintf("%d%s", n/u.bytes, u.name)
+	n := int64(*s)
+	for _, u := range units {
+		if n >= u.bytes && n%u.bytes == 0 && n/u.bytes < 10_000 {
+			return fmt.Sprintf("%d %s", n/u.bytes, u.name)
 		}
 	}
-	for _, u := range units[3:6] {
-		if n := int64(*s); n >= u.bytes {
-			return strconv.FormatFloat(float64(n)/float64(u.bytes), 'f', 1, 64) + u.name
+	for _, u := range units {
+		if n >= u.bytes {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.bytes), u.name)
 		}
 	}
-	return fmt.Sprintf("%dB", int64(*s))
+	return "0"
 }
