@@ -150,7 +150,7 @@ func meanOf(values []float64) float64 {
 // with each other.
 func lags(n int) int {
 	const exact = 1e-9 // what a power that is a whole number may be short of
-	return int(4*math.Pow(float64(n)/100, 2./9) + exact)
+	return int(float64(4*math.Pow(float64(n)/100, 2./9)) + exact)
 }
 
 // neweyWest is the variance of the mean of a series, in which neighbours may be
