@@ -133,25 +133,25 @@ func (l laboratory) work(ctx context.Context, chosen []mutation, stdout io.Write
 		}
 	}
 	fmt.Fprintln(l.log, "without any mistake ...")
-	if failed, _, err := l.test(ctx); err != nil {
+	if r, err := l.test(ctx); err != nil {
 		return err
-	} else if len(failed) > 0 {
-		return fmt.Errorf("without any mistake these fail: %s", strings.Join(failed, ", "))
+	} else if len(r.failed) > 0 {
+		return fmt.Errorf("without any mistake these fail: %s\n%s", strings.Join(r.failed, ", "), r.text)
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "MISTAKE\tFILE\tCAUGHT BY\tSECONDS")
 	var survivors []string
 	for _, m := range chosen {
-		failed, took, err := l.try(ctx, m)
+		r, err := l.try(ctx, m)
 		if err != nil {
 			return errors.Join(table.Flush(), err)
 		}
-		by := strings.Join(failed, ", ")
+		by := strings.Join(r.failed, ", ")
 		if by == "" {
 			survivors = append(survivors, m.name)
 			by = "NOTHING"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%.0f\n", m.name, m.file, by, took.Seconds())
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.0f\n", m.name, m.file, by, r.took.Seconds())
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -175,30 +175,37 @@ func (l laboratory) mutated(m mutation) ([]byte, error) {
 }
 
 // try makes a mistake, runs the tests and takes it back.
-func (l laboratory) try(ctx context.Context, m mutation) (failed []string, took time.Duration, err error) {
+func (l laboratory) try(ctx context.Context, m mutation) (result, error) {
 	fmt.Fprintln(l.log, m.name, "...")
 	file := filepath.Join(l.folder, m.file)
 	sound, err := os.ReadFile(file)
 	if err != nil {
-		return nil, 0, err
+		return result{}, err
 	}
 	mistaken, err := l.mutated(m)
 	if err != nil {
-		return nil, 0, err
+		return result{}, err
 	}
 	if err := os.WriteFile(file, mistaken, 0o644); err != nil {
-		return nil, 0, err
+		return result{}, err
 	}
-	failed, took, err = l.test(ctx)
+	r, err := l.test(ctx)
 	if err != nil {
 		err = fmt.Errorf("%q: %w", m.name, err)
 	}
-	return failed, took, errors.Join(err, os.WriteFile(file, sound, 0o644))
+	return r, errors.Join(err, os.WriteFile(file, sound, 0o644))
 }
 
-// test runs the tests that replay and names those that fail. That none fails and
-// the run does is an error: it did not build.
-func (l laboratory) test(ctx context.Context) (failed []string, took time.Duration, err error) {
+// result is what the tests that replay say.
+type result struct {
+	failed []string // those tests, without such as only hold others
+	tests  int
+	text   string
+	took   time.Duration
+}
+
+// test runs them. That none fails and the run does is an error: it did not build.
+func (l laboratory) test(ctx context.Context) (result, error) {
 	command := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-timeout=5m", "-run=EventReplay", "./local")
 	command.Dir = l.folder
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) } // go test ends what it has started
@@ -207,27 +214,27 @@ func (l laboratory) test(ctx context.Context) (failed []string, took time.Durati
 	command.Stderr = &printed
 	start := time.Now()
 	out, runErr := command.Output()
-	took = time.Since(start)
 	if ctx.Err() != nil {
-		return nil, took, context.Cause(ctx)
+		return result{}, context.Cause(ctx)
 	}
-	failed, tests, text := read(out)
+	r := read(out)
+	r.took, r.text = time.Since(start), r.text+printed.String()
 	if l.verbose {
-		fmt.Fprintf(l.log, "%s%s", text, printed.String())
+		fmt.Fprint(l.log, r.text)
 	}
 	switch {
-	case runErr != nil && len(failed) == 0:
-		return nil, took, fmt.Errorf("go test: %w\n%s%s", runErr, text, printed.String())
-	case tests == 0:
-		return nil, took, errors.New("no test of ./local replays events")
+	case runErr != nil && len(r.failed) == 0:
+		return r, fmt.Errorf("go test: %w\n%s", runErr, r.text)
+	case r.tests == 0:
+		return r, errors.New("no test of ./local replays events")
 	}
-	return failed, took, nil
+	return r, nil
 }
 
-// read returns the tests of go test -json that failed, without those that only
-// hold others, how many there were, and what was printed.
-func read(out []byte) (failed []string, tests int, text string) {
+// read understands go test -json.
+func read(out []byte) (r result) {
 	var printed strings.Builder
+	var failed []string
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	lines.Buffer(nil, 1<<24)
 	for lines.Scan() {
@@ -238,24 +245,25 @@ func read(out []byte) (failed []string, tests int, text string) {
 		switch {
 		case line.Action == "output" || line.Action == "build-output":
 			printed.WriteString(line.Output)
-		case line.Test == "" || line.Action == "run":
+		case line.Test == "":
 		case line.Action == "fail":
 			failed = append(failed, line.Test)
-			tests++
+			r.tests++
 		case line.Action == "pass":
-			tests++
+			r.tests++
 		}
 	}
-	holds := func(name string) bool {
-		return slices.ContainsFunc(failed, func(other string) bool { return strings.HasPrefix(other, name+"/") })
-	}
-	slices.Sort(failed)
-	leaves := slices.DeleteFunc(slices.Clone(failed), holds)
-	for i, name := range leaves {
-		leaves[i] = strings.TrimPrefix(strings.TrimPrefix(name, "TestEventReplay"), "/")
-		if leaves[i] == "" {
-			leaves[i] = name
+	r.text = printed.String()
+	for _, name := range failed {
+		holds := func(other string) bool { return strings.HasPrefix(other, name+"/") }
+		if slices.ContainsFunc(failed, holds) {
+			continue
 		}
+		if _, scenario, ok := strings.Cut(name, "/"); ok {
+			name = scenario
+		}
+		r.failed = append(r.failed, name)
 	}
-	return leaves, tests, printed.String()
+	slices.Sort(r.failed)
+	return r
 }
