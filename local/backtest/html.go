@@ -178,7 +178,7 @@ func distanceNames() []string {
 		if i+1 < len(fromKM) {
 			names[i] = fmt.Sprintf("%v–%v", from, fromKM[i+1])
 		} else {
-			names[i] = fmt.Sprintf("%v and more", from)
+			names[i] = fmt.Sprintf("%v+", from)
 		}
 	}
 	return names
