@@ -212,12 +212,7 @@ func TestFollowKilled(t *testing.T) {
 			killed = append(killed, name)
 		}
 	}
-	f.recorded(120)
-	f.until("it has flushed", func() bool { return len(contents(t, f.name)) > 0 })
-	wholes := len(read(t, f.name))
-	if wholes == 0 {
-		t.Error("nothing was flushed")
-	}
+	f.until("what it has is safe", func() bool { return len(read(t, f.name)) == 120 })
 	f.stop()
 	for _, name := range append(killed, f.name) {
 		c.resumed(name, Options{Topics: trips})
