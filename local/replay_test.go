@@ -86,6 +86,7 @@ func TestReplayStepByStep(t *testing.T) {
 	const trips = 60
 	records := synthetic(t, trips)
 	var first string
+	var before *replay.Outcome
 	for n := range 3 {
 		outcome, err := replaying{records: records, step: true}.run(t.Context(), t.Output())
 		if err != nil {
@@ -93,10 +94,11 @@ func TestReplayStepByStep(t *testing.T) {
 		}
 		if n > 0 {
 			if written(t, outcome) != first {
-				t.Errorf("run %d came out otherwise", n+1)
+				t.Errorf("run %d came out otherwise: %v", n+1, replay.Compare(before, outcome, replay.Rules{}))
 			}
 			continue
 		}
+		before = outcome
 		first = written(t, outcome)
 		if len(outcome.Events) != 3*trips {
 			t.Errorf("%d events came out of %d trips, want three each", len(outcome.Events), trips)

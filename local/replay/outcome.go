@@ -9,7 +9,6 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -146,25 +145,22 @@ func ReadOutcome(name string) (*Outcome, error) {
 const maxLine = 2 * events.MaxDataBytes
 
 func readOutcome(r io.Reader, name string) (*Outcome, error) {
-	lines, err := plainLines(r)
+	text, err := decompressed(r)
 	if err != nil {
 		return nil, fmt.Errorf("replay: %s: %w", name, err)
 	}
+	lines := bufio.NewScanner(text)
+	lines.Buffer(nil, maxLine)
+	lines.Split(wholeLines)
 	o := &Outcome{}
 	for n := 1; ; n++ {
-		line, err := lines.ReadSlice('\n')
-		if errors.Is(err, io.EOF) {
-			if len(line) == 0 {
-				return o, nil
-			}
-			err = io.ErrUnexpectedEOF
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			err = fmt.Errorf("it is longer than %d bytes", maxLine)
+		more, err := lines.Scan(), lines.Err()
+		if !more && err == nil {
+			return o, nil
 		}
 		var e Event
 		if err == nil {
-			e, err = parseLine(line)
+			e, err = parseLine(lines.Bytes())
 		}
 		if err != nil {
 			return nil, fmt.Errorf("replay: %s: line %d: %w", name, n, err)
@@ -173,17 +169,25 @@ func readOutcome(r io.Reader, name string) (*Outcome, error) {
 	}
 }
 
-// plainLines looks for gzip by its first bytes.
-func plainLines(r io.Reader) (*bufio.Reader, error) {
-	lines := bufio.NewReaderSize(r, maxLine)
-	if magic, _ := lines.Peek(2); string(magic) != "\x1f\x8b" {
-		return lines, nil
+// decompressed looks for gzip by its first bytes.
+func decompressed(r io.Reader) (io.Reader, error) {
+	buffered := bufio.NewReader(r)
+	if magic, _ := buffered.Peek(2); string(magic) != "\x1f\x8b" {
+		return buffered, nil
 	}
-	z, err := gzip.NewReader(lines)
-	if err != nil {
-		return nil, err
+	return gzip.NewReader(buffered)
+}
+
+// wholeLines are a bufio.SplitFunc for which a line without its newline is cut
+// short.
+func wholeLines(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
 	}
-	return bufio.NewReaderSize(z, maxLine), nil
+	if atEOF && len(data) > 0 {
+		return 0, nil, io.ErrUnexpectedEOF
+	}
+	return 0, nil, nil
 }
 
 func parseLine(line []byte) (Event, error) {
