@@ -1,12 +1,13 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -70,7 +71,14 @@ func findLabel(ctx context.Context, client redis.UniversalClient, model, label s
 			return "", readError(key, err)
 		}
 		for _, entry := range entries {
-			if text, _ := entry.Values[entryJSON].(string); bytes.Contains([]byte(text), encoded) {
+			if text, _ := entry.Values[entryJSON].(string); !strings.Contains(text, string(encoded)) {
+				continue
+			}
+			ids, err := parseLabels(entry)
+			if err != nil {
+				return "", entryError(key, entry, err)
+			}
+			if slices.Contains(ids, label) {
 				return entry.ID, nil
 			}
 		}

@@ -110,27 +110,11 @@ func testTravelShipped(t *testing.T, s store) {
 	if err := Apply(t.Context(), s.client(t), c); err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]bool{}
-	for _, spec := range c.Models {
-		p, err := spec.New()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range p.Features() {
-			names[name] = true
-		}
-	}
 	const trips = 900
-	r := rand.New(rand.NewPCG(1, 2))
-	labels := make([]Label, trips)
+	labels := shippedLabels(t, c, trips)
 	byID := map[string]Label{}
-	for i := range labels {
-		f := map[string]float64{}
-		for _, name := range slices.Sorted(maps.Keys(names)) {
-			f[name] = r.NormFloat64()
-		}
-		labels[i] = Label{ID: fmt.Sprint("trip-", i), Features: f, Y: 300 + 200*math.Abs(f["distance_km"]+r.NormFloat64())}
-		byID[labels[i].ID] = labels[i]
+	for _, l := range labels {
+		byID[l.ID] = l
 	}
 	var learners sync.WaitGroup
 	next := make(chan []Label)
@@ -143,7 +127,7 @@ func testTravelShipped(t *testing.T, s store) {
 		})
 	}
 	for from := 0; from < trips; {
-		n := min(1+r.IntN(40), trips-from)
+		n := min(1+rand.IntN(40), trips-from)
 		next <- labels[from : from+n]
 		from += n
 	}
@@ -152,6 +136,31 @@ func testTravelShipped(t *testing.T, s store) {
 	for _, spec := range c.Models {
 		s.checkTravel(t, spec.Name, byID)
 	}
+}
+
+// shippedLabels are labels with every feature that models of a catalogue take.
+func shippedLabels(t *testing.T, c *online.Catalogue, n int) []Label {
+	t.Helper()
+	names := map[string]bool{}
+	for _, spec := range c.Models {
+		p, err := spec.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range p.Features() {
+			names[name] = true
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	labels := make([]Label, n)
+	for i := range labels {
+		f := map[string]float64{}
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			f[name] = r.NormFloat64()
+		}
+		labels[i] = Label{ID: fmt.Sprint("trip-", i), Features: f, Y: 300 + 200*math.Abs(f["distance_km"]+r.NormFloat64())}
+	}
+	return labels
 }
 
 // What Redis says of a model's past may be anything: the answer is an error, or

@@ -101,6 +101,7 @@ func suite(t *testing.T, s store) {
 		{"travel, snapshot dropped", testTravelSnapshotDropped},
 		{"travel, shipped models", testTravelShipped},
 		{"travel, hostile", testTravelHostile},
+		{"travel, stream lost", testTravelStreamLost},
 		{"travel, broken head", testTravelBrokenHead},
 	}
 	for _, tt := range tests {
