@@ -240,8 +240,11 @@ func clock(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 // writeFile writes a file as a whole or not at all, compressed if its name ends
-// in .gz.
+// in .gz. What is there and is no file, such as /dev/null or a pipe, is written to.
 func writeFile(name string, write func(io.Writer) error) (err error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return writeTo(name, write)
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.tmp")
 	if err != nil {
 		return err
@@ -256,6 +259,17 @@ func writeFile(name string, write func(io.Writer) error) (err error) {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	return os.Rename(f.Name(), name)
+}
+
+func writeTo(name string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
 }
 
 func compressed(w io.Writer, gz bool, write func(io.Writer) error) error {
