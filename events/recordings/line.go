@@ -274,9 +274,9 @@ func parseLine(line []byte) (Record, error) {
 	return r, nil
 }
 
-// place takes off an event where its record came from.
+// place takes off an event, which nobody else has, where its record came from.
 func place(e event.Event) (r Record, others []events.Header, err error) {
-	extensions := e.Extensions()
+	extensions := e.Context.AsV1().Extensions
 	text := func(name string) string {
 		value, _ := extensions[name].(string)
 		return value
@@ -301,7 +301,7 @@ func place(e event.Event) (r Record, others []events.Header, err error) {
 		}
 	}
 	for _, name := range ours {
-		e.SetExtension(name, nil)
+		delete(extensions, name)
 	}
 	return r, others, nil
 }
