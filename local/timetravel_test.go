@@ -56,24 +56,14 @@ func (m traveller) rebuild(t *testing.T, args ...string) rebuilt {
 	return r
 }
 
-// TestTimeTravel lets the whole system learn, with learn killed in the middle
-// and a model rolled back, and makes each of its models again, from nothing and
-// from the nearest snapshot, from the labels in Kafka and from a recording of
-// them: the one that lived through it and the one that is rebuilt are the same,
-// bit for bit.
-func TestTimeTravel(t *testing.T) {
-	const trips = 800
-	redis := miniredis.RunT(t)
-	b, err := broker.Start(broker.Options{Listen: "127.0.0.1:0"}) // its topics outlive the system
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+// livesThrough lets the whole system learn, with learn killed in the middle and
+// the champion rolled back, and returns when every model has learned every trip.
+func livesThrough(t *testing.T, trips int, learn, redis, kafka string) *online.Catalogue {
+	t.Helper()
 	address := freeAddress(t)
-	folder := build(t, "learn", "models")
 	spawn := func() *exec.Cmd {
-		cmd := exec.Command(filepath.Join(folder, "learn"))
-		cmd.Env = append(os.Environ(), "REDIS_URL=redis://"+redis.Addr(), "LISTEN_ADDRESS="+address, "SNAPSHOT_EVERY=50ms", "SNAPSHOT_COUNT=6")
+		cmd := exec.Command(learn)
+		cmd.Env = append(os.Environ(), "REDIS_URL=redis://"+redis, "LISTEN_ADDRESS="+address, "SNAPSHOT_EVERY=50ms", "SNAPSHOT_COUNT=6")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -86,34 +76,53 @@ func TestTimeTravel(t *testing.T) {
 	learner := spawn()
 	defer func() { kill(learner) }()
 
-	r := launch(t, "--kafka", b.Addr(), "--redis", "redis://"+redis.Addr(), "--learn", "http://"+address, "--limit", fmt.Sprint(trips), "--speed", "0")
+	r := launch(t, "--kafka", kafka, "--redis", "redis://"+redis, "--learn", "http://"+address, "--limit", fmt.Sprint(trips), "--speed", "0")
 	catalogue, err := registry.Catalogue(t.Context(), r.client, kinds.All())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range int64(2) {
-		r.until(t, "it has learned more", func() bool { return committed(t, r.client, catalogue.Champion) >= int(250*(n+1)) })
+	champion := catalogue.Champion
+	for n := range 2 {
+		r.until(t, "it has learned more", func() bool { return committed(t, r.client, champion) >= trips*(n+1)/3 })
 		kill(learner)
 		learner = spawn()
 	}
-	snapshots, err := registry.Snapshots(t.Context(), r.client, catalogue.Champion)
+	snapshots, err := registry.Snapshots(t.Context(), r.client, champion)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = registry.Rollback(t.Context(), r.client, kinds.All(), catalogue.Champion, snapshots[len(snapshots)-1].Version, 0, registry.Actor{Name: "a test"})
+	oldest := snapshots[len(snapshots)-1].Version
+	_, err = registry.Rollback(t.Context(), r.client, kinds.All(), champion, oldest, 0, registry.Actor{Name: "a test"})
 	if err != nil && !errors.Is(err, registry.ErrNotFound) { // dropped by a learner just then
 		t.Fatal(err)
 	}
 	for _, spec := range catalogue.Models {
 		r.until(t, spec.Name+" has learned all", func() bool { return committed(t, r.client, spec.Name) == trips })
 	}
+	return catalogue
+}
+
+// TestTimeTravel makes each model of a system that has lived through something
+// again, from nothing and from the nearest snapshot, from the labels in Kafka
+// and from a recording of them: the one that learned and the one that is rebuilt
+// are the same, bit for bit.
+func TestTimeTravel(t *testing.T) {
+	const trips = 800
+	redis := miniredis.RunT(t)
+	b, err := broker.Start(broker.Options{Listen: "127.0.0.1:0"}) // its topics outlive the system
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	folder := build(t, "learn", "models")
+	travel := traveller{filepath.Join(folder, "models"), redis.Addr(), b.Addr()}
+	catalogue := livesThrough(t, trips, filepath.Join(folder, "learn"), redis.Addr(), b.Addr())
 
 	file := filepath.Join(t.TempDir(), "labels.jsonl.gz")
 	var out, log output
 	if code := run(t.Context(), invoke(&out, &log, "record", "--kafka", b.Addr(), "--topics", events.TopicLabels, "--out", file)); code != exitOK {
 		t.Fatalf("record: exit code %d\n%s", code, &log)
 	}
-	travel := traveller{filepath.Join(folder, "models"), redis.Addr(), b.Addr()}
 	for _, spec := range catalogue.Models {
 		want := fmt.Sprintf("%x", sha256.Sum256([]byte(redis.HGet("tripcast:{"+spec.Name+"}:head", "state"))))
 		whole, near := travel.rebuild(t, spec.Name, "--from-nothing"), travel.rebuild(t, spec.Name, "--labels", file)
