@@ -280,19 +280,21 @@ func TestResume(t *testing.T) {
 	plain := text(t, all)
 	line := func(n int) int { return len(text(t, all[:n])) }
 	for _, tt := range []struct {
-		name string
-		file []byte
+		name  string
+		file  []byte
+		steps int
 	}{
-		{"day.jsonl", plain},
-		{"day.jsonl.gz", compressed(t, plain[:line(2)], plain[line(2):line(3)], nil, plain[line(3):])},
-		{"of one member.jsonl.gz", compressed(t, plain)},
-		{"of members within lines.jsonl.gz", compressed(t, plain[:line(1)], plain[line(1):line(3)+7], plain[line(3)+7:line(5)], plain[line(5):])},
-		{"by another name", compressed(t, plain)},
+		{"day.jsonl", plain, 1},
+		{"day.jsonl.gz", compressed(t, plain[:line(2)], plain[line(2):line(3)], nil, plain[line(3):]), 1},
+		{"of one member.jsonl.gz", compressed(t, plain), 3},
+		{"of members within lines.jsonl.gz", compressed(t, plain[:line(1)], plain[line(1):line(3)+7], plain[line(3)+7:line(5)], plain[line(5):]), 3},
+		{"by another name", compressed(t, plain), 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := 0
 			name := filepath.Join(t.TempDir(), tt.name)
-			for n := range len(tt.file) + 1 {
+			for missing := len(tt.file); missing >= 0; missing -= min(tt.steps, max(1, missing)) {
+				n := len(tt.file) - missing
 				if err := os.RemoveAll(name); err != nil {
 					t.Fatal(err)
 				}
