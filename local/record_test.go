@@ -30,7 +30,7 @@ func recordAs(ctx context.Context, args ...string) (code int, stdout, stderr str
 
 // place is where a record is in Kafka.
 type place struct {
-	partition
+	recordings.Partition
 	offset int64
 }
 
@@ -47,7 +47,7 @@ func recordedIn(t *testing.T, name string) map[place]events.Record {
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := place{partition{record.Topic, record.Partition}, record.Offset}
+		at := place{recordings.Partition{Topic: record.Topic, Number: record.Partition}, record.Offset}
 		if _, twice := all[at]; twice {
 			t.Errorf("%v is recorded twice", at)
 		}
@@ -59,34 +59,17 @@ func recordedIn(t *testing.T, name string) map[place]events.Record {
 // heldBy reads all that topics hold.
 func heldBy(t *testing.T, k kafka.Connection, topics ...string) map[place]events.Record {
 	t.Helper()
-	client, err := k.Client(kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	left, err := unread(t.Context(), client, topics)
-	if err != nil {
-		t.Fatal(err)
-	}
 	all := map[place]events.Record{}
-	for len(left) > 0 {
-		fetches := client.PollFetches(t.Context())
-		if err := fetches.Err(); err != nil {
-			t.Fatal(err)
+	err := k.ReadAll(t.Context(), func(r *kgo.Record) bool {
+		converted := events.Record{Key: r.Key, Value: r.Value}
+		for _, h := range r.Headers {
+			converted.Headers = append(converted.Headers, events.Header{Key: h.Key, Value: h.Value})
 		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			p := partition{r.Topic, r.Partition}
-			if !r.Attrs.IsControl() {
-				converted := events.Record{Key: r.Key, Value: r.Value}
-				for _, h := range r.Headers {
-					converted.Headers = append(converted.Headers, events.Header{Key: h.Key, Value: h.Value})
-				}
-				all[place{p, r.Offset}] = converted
-			}
-			if end, ok := left[p]; ok && r.Offset+1 >= end {
-				delete(left, p)
-			}
-		})
+		all[place{recordings.Partition{Topic: r.Topic, Number: r.Partition}, r.Offset}] = converted
+		return true
+	}, topics...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }

@@ -17,7 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
@@ -119,86 +118,15 @@ func joinRecord(trips map[string]*sample, r *kgo.Record) error {
 	return nil
 }
 
-// samplesStall is how long a broker may keep silent about records it has.
-const samplesStall = 30 * time.Second
-
 // readTopics calls each with every committed record of the topics that is there
-// now. Of one partition, they come in order.
+// now and is no retraction. Of one partition, they come in order.
 func readTopics(ctx context.Context, k kafka.Connection, each func(*kgo.Record), topics ...string) error {
-	client, err := k.Client(
-		kgo.ClientID("tripcast-samples"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		// A partition may end with the marker of a transaction, which is the only
-		// sign that its end is reached.
-		kgo.KeepControlRecords(),
-	)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	left, err := unread(ctx, client, topics)
-	if err != nil {
-		return err
-	}
-	for len(left) > 0 {
-		polling, cancel := context.WithTimeoutCause(ctx, samplesStall, fmt.Errorf("%d partitions have sent nothing for %s", len(left), samplesStall))
-		fetches := client.PollRecords(polling, 10000)
-		cause := context.Cause(polling)
-		cancel()
-		if cause != nil {
-			return fmt.Errorf("reading %v: %w", topics, cause)
+	return k.ReadAll(ctx, func(r *kgo.Record) bool {
+		if len(r.Value) > 0 {
+			each(r)
 		}
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("reading %v: %w", topics, err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			p := partition{r.Topic, r.Partition}
-			end, ok := left[p]
-			if !ok {
-				return // it has come since
-			}
-			if !r.Attrs.IsControl() && len(r.Value) > 0 {
-				each(r)
-			}
-			if r.Offset+1 >= end {
-				delete(left, p)
-			}
-		})
-	}
-	return nil
-}
-
-// partition is one of a topic.
-type partition struct {
-	topic  string
-	number int32
-}
-
-// unread lets the client read the topics from their start and returns where each
-// partition ends, if there is anything in it.
-func unread(ctx context.Context, client *kgo.Client, topics []string) (map[partition]int64, error) {
-	admin := kadm.NewClient(client)
-	starts, err := admin.ListStartOffsets(ctx, topics...)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("asking for the starts of %v: %w", topics, err)
-	}
-	ends, err := admin.ListCommittedOffsets(ctx, topics...)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("asking for the ends of %v: %w", topics, err)
-	}
-	left := map[partition]int64{}
-	ends.Each(func(end kadm.ListedOffset) {
-		if start, ok := starts.Lookup(end.Topic, end.Partition); ok && start.Offset < end.Offset {
-			left[partition{end.Topic, end.Partition}] = end.Offset
-		}
-	})
-	client.AddConsumePartitions(starts.KOffsets())
-	return left, nil
+		return true
+	}, topics...)
 }
 
 // writeSamples writes CSV with one column a feature, by name. A feature that a

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
@@ -88,9 +86,6 @@ func (s *search) recording(ctx context.Context, name string) error {
 	return nil
 }
 
-// stall is how long a broker may keep silent about records it has.
-const stall = 30 * time.Second
-
 // topic looks into the topic, from its start to where it ends now.
 func (s *search) topic(ctx context.Context, k kafka.Connection) error {
 	if len(s.missing) == 0 {
@@ -99,41 +94,10 @@ func (s *search) topic(ctx context.Context, k kafka.Connection) error {
 	if err := k.Check(ctx, events.TopicLabels); err != nil {
 		return err
 	}
-	client, err := k.Client(
-		kgo.ClientID("tripcast-models"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		// A partition may end with the marker of a transaction, which is the only
-		// sign that its end is reached.
-		kgo.KeepControlRecords(),
-	)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	left, err := unread(ctx, client)
-	if err != nil {
-		return err
-	}
-	for len(left) > 0 && len(s.missing) > 0 {
-		polling, cancel := context.WithTimeoutCause(ctx, stall, fmt.Errorf("%d partitions have sent nothing for %s", len(left), stall))
-		fetches := client.PollRecords(polling, 10_000)
-		cause := context.Cause(polling)
-		cancel()
-		if cause == nil {
-			cause = fetches.Err()
-		}
-		if cause != nil {
-			return fmt.Errorf("reading the topic %s of %s: %w", events.TopicLabels, k, cause)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				s.take(record(r))
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
-	return nil
+	return k.ReadAll(ctx, func(r *kgo.Record) bool {
+		s.take(record(r))
+		return len(s.missing) > 0
+	}, events.TopicLabels)
 }
 
 // record is one of the client's as events know it.
@@ -143,26 +107,4 @@ func record(r *kgo.Record) events.Record {
 		record.Headers = append(record.Headers, events.Header{Key: h.Key, Value: h.Value})
 	}
 	return record
-}
-
-// unread lets the client read the topic of labels from its start and returns
-// where each partition ends, if there is anything in it.
-func unread(ctx context.Context, client *kgo.Client) (map[int32]int64, error) {
-	admin := kadm.NewClient(client)
-	starts, err := admin.ListStartOffsets(ctx, events.TopicLabels)
-	if err = errors.Join(err, starts.Error()); err != nil {
-		return nil, fmt.Errorf("asking for the start of the topic %s: %w", events.TopicLabels, err)
-	}
-	ends, err := admin.ListCommittedOffsets(ctx, events.TopicLabels)
-	if err = errors.Join(err, ends.Error()); err != nil {
-		return nil, fmt.Errorf("asking for the end of the topic %s: %w", events.TopicLabels, err)
-	}
-	left := map[int32]int64{}
-	ends.Each(func(end kadm.ListedOffset) {
-		if start, ok := starts.Lookup(end.Topic, end.Partition); ok && start.Offset < end.Offset {
-			left[end.Partition] = end.Offset
-		}
-	})
-	client.AddConsumePartitions(starts.KOffsets())
-	return left, nil
 }
