@@ -3,6 +3,7 @@
 // trips to feed them. Each part can be replaced by the real one with a flag;
 // with all of them replaced it is the Knative stand-in alone. The parts that are
 // nowhere else, broker, stream and eventing, also run alone, each as a command.
+// Others record events, replay them, and backtest models on them.
 //
 // It reads the same sql/, infra/knative and infra/models.yaml that are deployed.
 package main

@@ -93,6 +93,12 @@ part alone, or look at a system that runs; -h after their name says more:
   local watch      waits until so many trips are predicted and learned
   local health     asks one server whether it serves
 
+These make tests and experiments of events:
+
+  local record     writes what topics hold to a file of CloudEvents
+  local replay     plays such a file again, and compares what comes out
+  local backtest   asks models about recorded trips as if they had served them
+
 `
 
 // Where the parts listen unless told otherwise, and flags that a part has alone
