@@ -103,6 +103,8 @@ type played struct {
 	records []recordings.Record
 	outcome *replay.Outcome
 	learned map[string]int64 // labels, by model
+	// retracted are events without data, by topic, which are not in the outcome.
+	retracted map[string]int
 }
 
 func playScenario(t *testing.T, name string) *played {
@@ -128,7 +130,7 @@ func (o *ownSystem) played(t *testing.T, records []recordings.Record) *played {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &played{records: records, outcome: o.collector.Outcome(), learned: counts}
+	p := &played{records: records, outcome: o.collector.Outcome(), learned: counts, retracted: o.collector.Retractions()}
 	t.Logf("%d records and %d events that came of them in %s", len(records), len(p.outcome.Events), took.Round(time.Millisecond))
 	return p
 }
@@ -300,6 +302,9 @@ func (p *played) wantLearned(t *testing.T, want int) {
 // wantDead says which dead letters there are, and a part of each one's reason.
 func (p *played) wantDead(t *testing.T, want map[string]string) {
 	t.Helper()
+	if n := p.retracted[events.TopicDeadLetters]; n != 0 {
+		t.Errorf("%d dead letters are of events without data: a function takes them and does nothing", n)
+	}
 	came := p.of(events.TopicDeadLetters)
 	for key, reason := range want {
 		letters := came[key]

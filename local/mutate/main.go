@@ -88,14 +88,14 @@ type laboratory struct {
 	verbose bool
 }
 
-// copyModule copies what git knows of the module, as it is now.
+// copyModule copies the module as it is now, without what git ignores.
 func (l laboratory) copyModule(ctx context.Context) error {
 	root, err := output(ctx, "", "git", "rev-parse", "--show-toplevel")
 	if err != nil {
 		return err
 	}
 	top := strings.TrimSpace(string(root))
-	files, err := output(ctx, top, "git", "ls-files", "-z")
+	files, err := output(ctx, top, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	if err != nil {
 		return err
 	}
