@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +26,7 @@ import (
 // synthetic is a recording of made-up trips, in the order in which they happened.
 func synthetic(t *testing.T, trips int) iter.Seq2[recordings.Record, error] {
 	t.Helper()
-	source, err := simulate.OpenSource(simulate.TripsSynthetic, simulate.SyntheticConfig{Seed: 1})
+	source, err := simulate.OpenSource(simulate.TripsSynthetic, simulate.SyntheticConfig{Seed: 1, TripsPerHour: 60})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +38,12 @@ func synthetic(t *testing.T, trips int) iter.Seq2[recordings.Record, error] {
 	if _, err := sim.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return yielding(all)
+}
+
+func yielding(records []recordings.Record) iter.Seq2[recordings.Record, error] {
 	return func(yield func(recordings.Record, error) bool) {
-		for _, r := range all {
+		for _, r := range records {
 			if !yield(r, nil) {
 				return
 			}
@@ -104,6 +110,63 @@ func TestReplayStepByStep(t *testing.T) {
 			t.Errorf("%d events came out of %d trips, want three each", len(outcome.Events), trips)
 		}
 		wantVersions(t, records, outcome)
+	}
+}
+
+// TestReplayCausesAll plays a drop-off before its pick-up: then it is the prediction
+// that causes the label, and the replay is not over before it is there.
+func TestReplayCausesAll(t *testing.T) {
+	for _, step := range []bool{true, false} {
+		var records []recordings.Record
+		for r := range synthetic(t, 3) {
+			records = append(records, r)
+		}
+		slices.SortStableFunc(records, func(a, b recordings.Record) int {
+			return cmp.Compare(a.Topic, b.Topic) // drop_offs, pick_ups
+		})
+		outcome, err := replaying{records: yielding(records), step: step}.run(t.Context(), t.Output())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, topic := range []string{events.TopicFeatures, events.TopicPredictions, events.TopicLabels} {
+			n := 0
+			for _, e := range outcome.Events {
+				if e.Topic == topic {
+					n++
+				}
+			}
+			if n < 3 {
+				t.Errorf("step by step %t: %d events came out in %s, want one of each trip", step, n, topic)
+			}
+		}
+	}
+}
+
+// TestReplayOfRewrittenFeatures plays drop-offs so late that they change what other
+// trips were told, at the very moment at which they are learned: what is asked
+// first is the same every time.
+func TestReplayOfRewrittenFeatures(t *testing.T) {
+	const name = "late-and-missing.jsonl.gz"
+	var first string
+	for n := range 2 {
+		f, err := recordings.Files().Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		reader, err := recordings.NewReader(f, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcome, err := replaying{records: reader.Records(), step: true}.run(t.Context(), t.Output())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			first = written(t, outcome)
+		} else if again := written(t, outcome); again != first {
+			t.Errorf("it came out otherwise the second time, in %d and %d bytes", len(first), len(again))
+		}
 	}
 }
 
