@@ -188,10 +188,11 @@ func (w *writer) transact(ctx context.Context, records []*kgo.Record) error {
 		return fmt.Errorf("stream: beginning a transaction: %w", err)
 	}
 	var failed kgo.FirstErrPromise
-	for _, r := range records {
+	fresh := make([]*kgo.Record, len(records))
+	for i, r := range records {
 		// A record that is tried again must not keep what the first try set.
-		fresh := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
-		w.client.Produce(ctx, fresh, failed.Promise())
+		fresh[i] = &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
+		w.client.Produce(ctx, fresh[i], failed.Promise())
 	}
 	if err := w.client.Flush(ctx); err != nil {
 		return errors.Join(fmt.Errorf("stream: producing: %w", err), w.abort(ctx))
@@ -199,8 +200,30 @@ func (w *writer) transact(ctx context.Context, records []*kgo.Record) error {
 	if err := failed.Err(); err != nil {
 		return errors.Join(fmt.Errorf("stream: producing: %w", err), w.abort(ctx))
 	}
+	if err := w.known(ctx, fresh); err != nil {
+		return errors.Join(err, w.abort(ctx))
+	}
 	if err := w.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return errors.Join(fmt.Errorf("stream: committing %d records: %w", len(records), err), w.abort(ctx))
+	}
+	return nil
+}
+
+// known waits until the client itself knows the partitions that it has written to.
+// Of a topic that it hears of for the first time, kgo (1.22.2) notes the partitions
+// only after it has sent the records that waited for them: a transaction that ends
+// in between has written to none that it knows, and what was to be committed is
+// aborted, which is no error. The first label would be lost.
+func (w *writer) known(ctx context.Context, written []*kgo.Record) error {
+	for _, r := range written {
+		for {
+			if leader, _, _ := w.client.PartitionLeader(r.Topic, r.Partition); leader >= 0 {
+				break
+			}
+			if err := sleep(ctx, time.Millisecond); err != nil {
+				return fmt.Errorf("stream: producing to %s: %w", r.Topic, err)
+			}
+		}
 	}
 	return nil
 }
