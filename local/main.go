@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -101,7 +100,7 @@ func whole(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	stopProfile, err := profile(o.profile)
+	stopProfile, err := profileCPU(o.cpuProfile)
 	if err != nil {
 		return usageError{err}
 	}
@@ -111,24 +110,6 @@ func whole(ctx context.Context, in invocation) error {
 		err = errors.Join(err, report.write(o.report, in.stdout))
 	}
 	return err
-}
-
-// profile starts a CPU profile, if one is asked for.
-func profile(file string) (stop func() error, err error) {
-	if file == "" {
-		return func() error { return nil }, nil
-	}
-	f, err := os.Create(file)
-	if err != nil {
-		return nil, fmt.Errorf("--cpu-profile: %w", err)
-	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("--cpu-profile: %w", err), f.Close())
-	}
-	return func() error {
-		pprof.StopCPUProfile()
-		return f.Close()
-	}, nil
 }
 
 // newLog logs what is wrong, or every event. What goes well is on the screen.

@@ -35,14 +35,14 @@ type options struct {
 	models           string // catalogue; empty: infra/models.yaml
 	token            string // of those who may act on the dashboard; empty: nobody may
 
-	listen    listen
-	exit      bool
-	patience  time.Duration
-	report    string
-	samples   string
-	verbose   bool
-	retention string
-	profile   string
+	listen                    listen
+	exit                      bool
+	patience                  time.Duration
+	report                    string
+	samples                   string
+	verbose                   bool
+	retention                 string
+	cpuProfile, memoryProfile string
 
 	rig
 }
@@ -143,7 +143,8 @@ func parse(in invocation) (options, error) {
 	flags.DurationVar(&o.patience, "patience", time.Minute, "with --exit-when-done: give up when the simulation is over and nothing has moved for so long")
 	flags.StringVar(&o.report, "report", "", "write a JSON report to this `file` at the end; - is standard output")
 	flags.StringVar(&o.samples, "samples", "", "with --exit-when-done: write every labelled trip, with the features it was predicted with, to this CSV `file` (.gz is compressed)")
-	flags.StringVar(&o.profile, "cpu-profile", "", "write a CPU profile to this `file`, for go tool pprof")
+	flags.StringVar(&o.cpuProfile, "cpu-profile", "", "write a CPU profile to this `file`, for go tool pprof")
+	flags.StringVar(&o.memoryProfile, "memory-profile", "", "write what is held in memory at the end to this `file`, for go tool pprof")
 	flags.BoolVar(&o.verbose, "v", false, "log every event")
 	if err := in.parse(flags); err != nil {
 		return o, err

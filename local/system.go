@@ -68,7 +68,8 @@ func (s *system) run(ctx context.Context) (*Report, error) {
 		}
 		return nil, err
 	}
-	return s.play(ctx)
+	report, err := s.play(ctx)
+	return report, errors.Join(err, profileMemory(s.memoryProfile))
 }
 
 func (s *system) start(ctx context.Context) error {
