@@ -106,7 +106,7 @@ func (b *Batch) Feed(topic string, records ...*kgo.Record) error {
 			s.leftOut++
 			continue
 		}
-		s.feed.rows = append(s.feed.rows, fed{0, row.data})
+		s.feed.rows = append(s.feed.rows, fed{data: row.data})
 		if r.Timestamp.After(b.last) {
 			b.last = r.Timestamp
 		}

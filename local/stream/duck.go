@@ -27,6 +27,9 @@ type duck struct {
 type feed struct {
 	columns []column
 	rows    []fed
+	// parts are where the columns of each relation end, if rows of several are
+	// read side by side.
+	parts []int
 	// each is read instead of rows if set: a relation as a whole.
 	each *relation
 }
@@ -34,6 +37,8 @@ type feed struct {
 type fed struct {
 	partition int64
 	data      string
+	// beside are rows of the other relations, "" where there is none.
+	beside []string
 }
 
 // openDuck starts an engine. Two threads would only cost here: a tick's queries
@@ -44,7 +49,9 @@ func openDuck(ctx context.Context) (*sql.DB, error) {
 		return nil, fmt.Errorf("stream: starting DuckDB: %w", err)
 	}
 	db := sql.OpenDB(connector)
-	for _, statement := range append([]string{"SET GLOBAL integer_division = true", "SET GLOBAL TimeZone = 'UTC'"}, macros...) {
+	for _, statement := range append([]string{
+		"SET GLOBAL integer_division = true", "SET GLOBAL TimeZone = 'UTC'", "SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",
+	}, macros...) {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return nil, errors.Join(fmt.Errorf("stream: preparing DuckDB: %s: %w", statement, err), db.Close())
 		}
@@ -144,7 +151,7 @@ func (s *scan) fill(chunk duckdb.DataChunk, rows []fed) error {
 				return err
 			}
 		}
-		decodeRow(f.data, s.feed.columns, s.values)
+		s.decode(f)
 		for i, v := range s.values {
 			if !projected[i+1] {
 				continue
@@ -155,6 +162,28 @@ func (s *scan) fill(chunk duckdb.DataChunk, rows []fed) error {
 		}
 	}
 	return nil
+}
+
+func (s *scan) decode(f fed) {
+	if s.feed.parts == nil {
+		decodeRow(f.data, s.feed.columns, s.values)
+		return
+	}
+	from := 0
+	for i, to := range s.feed.parts {
+		data := f.data
+		if i > 0 {
+			data = f.beside[i-1]
+		}
+		if data == "" {
+			for at := from; at < to; at++ {
+				s.values[at] = value{null: true}
+			}
+		} else {
+			decodeRow(data, s.feed.columns[from:to], s.values[from:to])
+		}
+		from = to
+	}
 }
 
 func setValue(chunk duckdb.DataChunk, c, r int, k kind, v value) error {

@@ -317,17 +317,14 @@ func (v *view) updateSums(ctx context.Context, out *delta) error {
 	if v.sums.global {
 		touched[""], order = v.sums.group("", nil), []string{""}
 	}
-	for _, side := range []struct {
-		rows []row
-		sign int64
-	}{{v.pending[0].removed, -1}, {v.pending[0].added, 1}} {
-		if len(side.rows) == 0 {
-			continue
-		}
-		in.feed.rows = in.feed.rows[:0]
-		for _, r := range side.rows {
-			in.feed.rows = append(in.feed.rows, fed{0, r.data})
-		}
+	in.feed.rows = in.feed.rows[:0]
+	for _, r := range v.pending[0].removed {
+		in.feed.rows = append(in.feed.rows, fed{partition: -1, data: r.data})
+	}
+	for _, r := range v.pending[0].added {
+		in.feed.rows = append(in.feed.rows, fed{partition: 1, data: r.data})
+	}
+	if len(in.feed.rows) > 0 {
 		var scratch []byte
 		err := v.query.run(ctx, nil, func(values []value) error {
 			scratch = scratch[:0]
@@ -335,12 +332,11 @@ func (v *view) updateSums(ctx context.Context, out *delta) error {
 				scratch = appendKeyField(scratch, c.kind, values[k])
 			}
 			g := v.sums.group(string(scratch), values[:len(v.sums.keys)])
-			v.sums.add(g, values, side.sign)
 			if _, ok := touched[string(scratch)]; !ok {
 				order = append(order, string(scratch))
 				touched[string(scratch)] = g
 			}
-			return nil
+			return v.sums.add(g, values)
 		})
 		if err != nil {
 			return err

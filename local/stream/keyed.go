@@ -34,28 +34,36 @@ func (v *view) updateKeyed(ctx context.Context, now int64, out *delta) error {
 	v.feed(a)
 	results := make([][]string, len(a.names))
 	untils := make([][]int64, len(a.names))
-	hasUntil := len(v.query.columns) > len(v.columns)+1
+	var firsts [][]value
+	if v.distinct {
+		firsts = make([][]value, len(a.names))
+	}
 	var scratch []byte
 	err := v.query.run(ctx, nil, func(values []value) error {
 		n := values[len(v.columns)].int()
-		until := int64(0)
-		if hasUntil {
+		if v.distinct {
+			by := values[len(v.columns)+1:]
+			if len(results[n]) > 0 && !before(by, firsts[n], v.query.columns[len(v.columns)+1:], v.first) {
+				return nil
+			}
+			firsts[n], results[n] = append(firsts[n][:0], by...), results[n][:0]
+		}
+		if v.until {
 			end := values[len(v.columns)+1]
 			if end.null || end.int() < now {
 				return nil
 			}
-			until = end.int()
+			untils[n] = append(untils[n], end.int())
 		}
 		scratch = appendRow(scratch[:0], v.columns, values[:len(v.columns)])
 		results[n] = append(results[n], string(scratch))
-		untils[n] = append(untils[n], until)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	for n, partition := range a.names {
-		if hasUntil {
+		if v.until {
 			v.out.replaceUntil(partition, results[n], untils[n], out)
 		} else {
 			v.out.replace(partition, results[n], out)
@@ -96,13 +104,17 @@ func (v *view) feed(a *affected) {
 	for n, name := range a.names {
 		if driver.columns == nil {
 			for _, data := range driver.relation.rows[name] {
-				driver.feed.rows = append(driver.feed.rows, fed{int64(n), data})
+				driver.feed.rows = append(driver.feed.rows, fed{partition: int64(n), data: data})
 			}
 			continue
 		}
 		driver.relation.find(driver.by, []byte(name), func(_, data string) {
-			driver.feed.rows = append(driver.feed.rows, fed{int64(n), data})
+			driver.feed.rows = append(driver.feed.rows, fed{partition: int64(n), data: data})
 		})
+	}
+	if v.joined != nil {
+		v.joined.fill(v, driver.feed.rows)
+		return
 	}
 	var scratch []byte
 	for _, in := range v.inputs[1:] {
@@ -116,7 +128,7 @@ func (v *view) feed(a *affected) {
 			}
 			seen[string(key)] = true
 			in.relation.find(in.index, key, func(_, data string) {
-				in.feed.rows = append(in.feed.rows, fed{0, data})
+				in.feed.rows = append(in.feed.rows, fed{data: data})
 			})
 		}
 	}

@@ -37,6 +37,10 @@ type view struct {
 	inputs   []*input
 	out      *relation // nil if asked
 	query    *prepared
+	joined   *joined    // nil where DuckDB joins, or there is nothing to join
+	first    []ordering // of DISTINCT ON: by what a partition's one row is chosen
+	distinct bool
+	until    bool // the query says when a row's life ends
 	// deferred views feed no sink: they may lag behind by a moment.
 	deferred bool
 	pending  []delta // by input, not yet taken in
@@ -168,9 +172,17 @@ func (p *planner) input(r *relation, f *fromTable) *input {
 
 // withFeeds puts the feeds in front of a query as common table expressions.
 func (p *planner) withFeeds(v *view, query string) string {
+	var feeds []*feed
+	if v.joined != nil {
+		feeds = []*feed{v.joined.feed}
+	} else {
+		for _, in := range v.inputs {
+			feeds = append(feeds, in.feed)
+		}
+	}
 	var with []string
-	for _, in := range v.inputs {
-		n := slices.Index(p.duck.feeds, in.feed)
+	for _, f := range feeds {
+		n := slices.Index(p.duck.feeds, f)
 		with = append(with, fmt.Sprintf("feed_%d AS (%s)", n, p.duck.feeding(p.function, n)))
 	}
 	return "WITH " + strings.Join(with, ", ") + " " + query
@@ -273,14 +285,22 @@ func (p *planner) keyed(ctx context.Context, v *view, t *tree) error {
 		if err := p.partitionBy(v, t, targets); err != nil {
 			return err
 		}
+		v.distinct = true
 	}
-	items := t.sel["select_list"].([]any)
-	items = append(items, refNode(driver.alias, partitionColumn, partitionColumn))
+	key := p.lineage(v, t)
+	more := []any{refNode(driver.alias, partitionColumn, partitionColumn)}
 	if until != nil {
-		items = append(items, until)
+		v.until = true
+		more = append(more, until)
 	}
-	t.sel["select_list"] = items
-	return p.finish(ctx, v, t, p.lineage(v, t))
+	if v.distinct {
+		var by []any
+		by, v.first = p.orderings(t)
+		more = append(more, by...)
+	}
+	t.sel["select_list"] = append(t.sel["select_list"].([]any), more...)
+	p.join(v, t)
+	return p.finish(ctx, v, t, key)
 }
 
 // hidden says if a name in DISTINCT ON means something of the SELECT list, which
@@ -369,7 +389,8 @@ func outputName(item node, ref columnRef) string {
 }
 
 // finish compiles the query of a keyed view and makes the relation. The query
-// ends with the partition and, where there is a temporal filter, the row's end.
+// ends with the partition, the row's end where there is a temporal filter, and
+// what its partition's row is chosen by where there is DISTINCT ON.
 func (p *planner) finish(ctx context.Context, v *view, t *tree, key []string) error {
 	body, err := p.duck.print(ctx, t)
 	if err != nil {
@@ -381,7 +402,7 @@ func (p *planner) finish(ctx context.Context, v *view, t *tree, key []string) er
 		return err
 	}
 	n := slices.IndexFunc(columns, func(c column) bool { return c.name == partitionColumn })
-	if n+1 < len(columns) && columns[n+1].kind != kindTime {
+	if v.until && columns[n+1].kind != kindTime {
 		return fmt.Errorf("mz_now() is compared with a timestamp only here, not with %s", columns[n+1].kind)
 	}
 	if v.query, err = p.duck.prepare(ctx, query, columns); err != nil {

@@ -152,7 +152,7 @@ func (q *queries) note(c *question, by *lookup, arguments []any) {
 	for _, n := range c.feeds {
 		f, r := q.duck.feeds[n], q.kept[n].out
 		if key, ok := by.key(q.kept[n], arguments); ok {
-			r.find(nil, key, func(_, data string) { f.rows = append(f.rows, fed{0, data}) })
+			r.find(nil, key, func(_, data string) { f.rows = append(f.rows, fed{data: data}) })
 			continue
 		}
 		f.rows = r.all(f.rows[:0])

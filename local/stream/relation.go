@@ -108,7 +108,7 @@ func (r *relation) all(rows []fed) []fed {
 	rows = slices.Grow(rows, r.count)
 	for _, partition := range r.rows {
 		for _, data := range partition {
-			rows = append(rows, fed{0, data})
+			rows = append(rows, fed{data: data})
 		}
 	}
 	return rows

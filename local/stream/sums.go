@@ -13,16 +13,29 @@ import (
 // accumulable reduction. Its size is that of its groups, not of its input.
 type sums struct {
 	groups map[string]*group
-	// layout of the query's columns: groups first, then for every aggregate its
-	// sum and the number of values in it, then the number of rows.
-	keys []column
-	// counts says of every aggregate whether it is a count, which is 0 where a
-	// sum is NULL.
-	counts []bool
+	// layout of the query's columns: groups first, then what is to be added up,
+	// then the sign: 1 for what came and -1 for what went.
+	//
+	// Of a plain view the query gives its rows, and the engine adds them up: for
+	// every sum its argument, for every count(x) whether x is a value. Where a
+	// table function makes many rows of one, DuckDB adds up first: there are, for
+	// every aggregate, its sum and the number of values in it, and then the number
+	// of rows.
+	keys    []column
+	grouped bool
+	kinds   []aggregateKind
 	// for every output column, the group column (>= 0) or aggregate (-1-n) it shows
 	output []int
 	global bool // no GROUP BY: one row always, from the first tick on
 }
+
+type aggregateKind uint8
+
+const (
+	sumOf aggregateKind = iota
+	countOf
+	countOfRows
+)
 
 type group struct {
 	keys   []value
@@ -43,12 +56,18 @@ func (p *planner) aggregate(ctx context.Context, v *view, t *tree) error {
 	if len(v.inputs) != 1 {
 		return fmt.Errorf("an aggregate over a join is not incremental: put the join into a view below")
 	}
+	for _, grouped := range []bool{false, true} {
+		copied, err := copyTree(t)
+		if err != nil {
+			return err
+		}
+		if err := p.summed(ctx, v, copied, grouped); err == nil {
+			return nil
+		}
+	}
 	copied, err := copyTree(t)
 	if err != nil {
 		return err
-	}
-	if err := p.summed(ctx, v, t); err == nil {
-		return nil
 	}
 	groups := list(copied.sel, "group_expressions")
 	if len(groups) == 0 {
@@ -94,14 +113,17 @@ func call(function, alias string, arguments ...node) node {
 }
 
 // summed plans a view of sums and counts of integers.
-func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
+func (p *planner) summed(ctx context.Context, v *view, t *tree, grouped bool) error {
 	items := list(t.sel, "select_list")
 	var names []string
 	for i, item := range items {
 		names = append(names, nameOf(item, i))
 	}
-	s, err := p.totals(t)
-	if err != nil {
+	if !grouped && contains(t.sel["from_table"], isTableFunction) {
+		return fmt.Errorf("a table function makes many rows of one")
+	}
+	s := &sums{groups: map[string]*group{}, grouped: grouped}
+	if err := p.totals(t, s, refNode(v.inputs[0].alias, partitionColumn, "sign")); err != nil {
 		return err
 	}
 	body, err := p.duck.print(ctx, t)
@@ -113,12 +135,14 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
 	if err != nil {
 		return err
 	}
-	n := len(columns) - 2*len(s.counts) - 1
+	n := slices.IndexFunc(columns, func(c column) bool { return strings.HasPrefix(c.name, addend) || c.name == "sign" })
 	for i := n; i < len(columns); i++ {
-		if types[i] != "BIGINT" && types[i] != "HUGEINT" {
+		if !slices.Contains(addends, types[i]) || !grouped && types[i] == "HUGEINT" {
 			return fmt.Errorf("a sum of %s is not one of integers", types[i])
 		}
-		columns[i].kind = kindInt
+		if types[i] != "BOOLEAN" {
+			columns[i].kind = kindInt
+		}
 	}
 	if v.query, err = p.duck.prepare(ctx, query, columns); err != nil {
 		return err
@@ -141,48 +165,84 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree) error {
 	return nil
 }
 
-// totals rewrites the SELECT list to the groups, every aggregate's sum and
-// count, and the number of rows.
-func (p *planner) totals(t *tree) (*sums, error) {
+func isTableFunction(n node) bool { return str(n, "type") == "TABLE_FUNCTION" }
+
+// addend is how the columns are called that are added up, and addends are the
+// types that DuckDB may give them.
+const addend = "add_"
+
+var addends = []string{"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "BOOLEAN"}
+
+// totals rewrites the SELECT list to the groups, what is added up, and the sign.
+func (p *planner) totals(t *tree, s *sums, sign node) error {
 	items := list(t.sel, "select_list")
 	groups := list(t.sel, "group_expressions")
-	s := &sums{groups: map[string]*group{}, global: len(groups) == 0}
-	var keys, totals []any
+	s.global = len(groups) == 0
+	var keys, adds []any
 	for i, item := range items {
 		if !contains(item, isAggregate) {
 			if !slices.ContainsFunc(groups, func(g node) bool { return sameNode(p.item(t, g), item) }) {
-				return nil, fmt.Errorf("column %d is neither a group nor an aggregate", i+1)
+				return fmt.Errorf("column %d is neither a group nor an aggregate", i+1)
 			}
 			s.output = append(s.output, len(keys))
 			item["alias"] = fmt.Sprintf("k%d", len(keys))
 			keys = append(keys, item)
 			continue
 		}
-		sum, count, err := total(item, len(s.counts))
+		kind, call, err := total(item)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		totals = append(totals, sum, count)
-		s.output = append(s.output, -1-len(s.counts))
-		s.counts = append(s.counts, !isCall(sum, "sum"))
+		adds = append(adds, s.adds(kind, call, len(adds))...)
+		s.output = append(s.output, -1-len(s.kinds))
+		s.kinds = append(s.kinds, kind)
 	}
 	for _, g := range groups {
 		if !slices.ContainsFunc(keys, func(k any) bool { return sameNode(p.item(t, g), k.(node)) }) {
-			return nil, fmt.Errorf("a group is not in the SELECT list")
+			return fmt.Errorf("a group is not in the SELECT list")
 		}
 	}
 	if len(keys) != len(groups) {
-		return nil, fmt.Errorf("a group is twice in the SELECT list")
+		return fmt.Errorf("a group is twice in the SELECT list")
 	}
 	// GROUP BY 1 counts positions that have moved: name the expressions.
-	expressions := make([]any, len(groups))
-	for i := range groups {
-		expressions[i] = withoutAlias(keys[i].(node))
+	expressions := []any{}
+	if s.grouped {
+		for _, k := range append(slices.Clone(keys), sign) {
+			expressions = append(expressions, withoutAlias(k.(node)))
+		}
+		adds = append(adds, call("count_star", addend+"rows"))
 	}
 	t.sel["group_expressions"] = expressions
-	t.sel["group_sets"] = groupSets(len(groups))
-	t.sel["select_list"] = append(append(keys, totals...), call("count_star", "n"))
-	return s, nil
+	t.sel["group_sets"] = groupSets(len(expressions))
+	if !s.grouped {
+		t.sel["aggregate_handling"] = "STANDARD_HANDLING"
+	}
+	t.sel["select_list"] = append(append(keys, adds...), sign)
+	return nil
+}
+
+// adds are the columns that an aggregate needs.
+func (s *sums) adds(kind aggregateKind, aggregate node, n int) []any {
+	name := func(i int) string { return fmt.Sprintf("%s%d", addend, n+i) }
+	arguments := list(aggregate, "children")
+	switch {
+	case s.grouped && kind == sumOf:
+		return []any{call("sum", name(0), arguments...), call("count", name(1), arguments...)}
+	case s.grouped && kind == countOf:
+		return []any{call("count", name(0), arguments...), call("count_star", name(1))}
+	case s.grouped:
+		return []any{call("count_star", name(0)), call("count_star", name(1))}
+	case kind == sumOf:
+		argument := withoutAlias(arguments[0])
+		argument["alias"] = name(0)
+		return []any{argument}
+	case kind == countOf:
+		return []any{node{
+			"class": "OPERATOR", "type": "OPERATOR_IS_NOT_NULL", "alias": name(0), "query_location": json.Number("0"), "children": []any{arguments[0]},
+		}}
+	}
+	return nil
 }
 
 func groupSets(n int) []any {
@@ -248,29 +308,26 @@ func withoutAlias(n node) node {
 	return strip(n).(node)
 }
 
-// total splits sum(x), count(x) or count(*), cast or not, into a sum and the
-// number of its values.
-func total(item node, n int) (sum, count node, err error) {
+// total recognises sum(x), count(x) and count(*), cast or not.
+func total(item node) (aggregateKind, node, error) {
 	for str(item, "class") == "CAST" {
 		if to := str(child(item, "cast_type"), "id"); !slices.Contains(summable, to) {
-			return nil, nil, fmt.Errorf("an aggregate cast to %s is not summed", to)
+			return 0, nil, fmt.Errorf("an aggregate cast to %s is not summed", to)
 		}
 		item = child(item, "child")
 	}
 	if !isAggregate(item) || item["filter"] != nil || item["distinct"] == true {
-		return nil, nil, fmt.Errorf("an expression over aggregates is not summed")
+		return 0, nil, fmt.Errorf("an expression over aggregates is not summed")
 	}
-	sumName, countName := fmt.Sprintf("s%d", n), fmt.Sprintf("c%d", n)
-	arguments := list(item, "children")
 	switch str(item, "function_name") {
 	case "count_star":
-		return call("count_star", sumName), call("count_star", countName), nil
+		return countOfRows, item, nil
 	case "count":
-		return call("count", sumName, arguments...), call("count_star", countName), nil
+		return countOf, item, nil
 	case "sum":
-		return call("sum", sumName, arguments...), call("count", countName, arguments...), nil
+		return sumOf, item, nil
 	}
-	return nil, nil, fmt.Errorf("%s is not summed", str(item, "function_name"))
+	return 0, nil, fmt.Errorf("%s is not summed", str(item, "function_name"))
 }
 
 // summable are the types that a sum may be cast to: those that outKind tells apart.
@@ -298,23 +355,56 @@ func outKind(item node) kind {
 func (s *sums) group(name string, keys []value) *group {
 	g, ok := s.groups[name]
 	if !ok {
-		g = &group{keys: slices.Clone(keys), sums: make([]int64, len(s.counts)), values: make([]int64, len(s.counts))}
+		g = &group{keys: slices.Clone(keys), sums: make([]int64, len(s.kinds)), values: make([]int64, len(s.kinds))}
 		s.groups[name] = g
 	}
 	return g
 }
 
-// add takes in one row of the query; sign is -1 for rows that went.
-func (s *sums) add(g *group, values []value, sign int64) {
+// add takes in one row of the query.
+func (s *sums) add(g *group, values []value) error {
 	at := len(s.keys)
-	for a := range s.counts {
-		if !values[at].null {
-			g.sums[a] += sign * values[at].int()
+	sign := values[len(values)-1].int()
+	if s.grouped {
+		for a := range s.kinds {
+			if !values[at].null {
+				if err := accumulate(&g.sums[a], values[at].int(), sign); err != nil {
+					return err
+				}
+			}
+			g.values[a] += sign * values[at+1].int()
+			at += 2
 		}
-		g.values[a] += sign * values[at+1].int()
-		at += 2
+		g.rows += sign * values[at].int()
+		return nil
 	}
-	g.rows += sign * values[at].int()
+	for a, kind := range s.kinds {
+		switch {
+		case kind == countOfRows:
+			g.sums[a] += sign
+			continue
+		case kind == countOf && values[at].bool():
+			g.sums[a] += sign
+		case kind == sumOf && !values[at].null:
+			if err := accumulate(&g.sums[a], values[at].int(), sign); err != nil {
+				return err
+			}
+			g.values[a] += sign
+		}
+		at++
+	}
+	g.rows += sign
+	return nil
+}
+
+// accumulate adds a number with a sign to a sum.
+func accumulate(sum *int64, n, sign int64) error {
+	was := *sum
+	*sum += sign * n
+	if sign*n > 0 != (*sum > was) && n != 0 {
+		return fmt.Errorf("a sum does not fit into int8: %d and %d more", was, sign*n)
+	}
+	return nil
 }
 
 // rows shows a group as the view does: nothing if no row is left in it.
@@ -330,7 +420,7 @@ func (s *sums) rows(g *group, columns []column) []string {
 		}
 		a := -1 - o
 		switch {
-		case g.values[a] == 0 && !s.counts[a]:
+		case g.values[a] == 0 && s.kinds[a] == sumOf:
 			values[i] = value{null: true}
 		case columns[i].kind == kindFloat:
 			values[i] = floatValue(float64(g.sums[a]))
