@@ -6,13 +6,9 @@
 -- window that ends k buckets later), which turns every lookup into an equality.
 -- Sums are of integers: engines add floats in different orders.
 
--- By pick-up zone, mm/s along the great circle.
+-- By pick-up zone.
 CREATE VIEW IF NOT EXISTS zone_speed_5m AS
-SELECT
-    zone,
-    date_bin(INTERVAL '5 minutes', dropped_off_at, TIMESTAMP '2000-01-01 00:00:00') AS bucket,
-    sum((distance_km * 1000000 / duration_s)::int8)::int8 AS speed_sum,
-    count(*)::int8 AS n
+SELECT zone, bucket, sum(speed)::int8 AS speed_sum, count(*)::int8 AS n
 FROM completed
 GROUP BY 1, 2;
 
@@ -41,15 +37,10 @@ FROM city_speed_5m
 CROSS JOIN generate_series(1, 12) AS k(k)
 GROUP BY 1;
 
--- By hour of the pick-up, as in the demo: 1e-9 degrees of l1 distance per second.
--- Two parts: the closed days of the last week, and today's closed buckets
--- of the last hour.
+-- By hour of the pick-up, as in the demo. Two parts: the closed days of the last
+-- week, and today's closed buckets of the last hour.
 CREATE VIEW IF NOT EXISTS hour_speed_day AS
-SELECT
-    hour,
-    date_trunc('day', dropped_off_at) AS day,
-    sum((l1_distance * 1000000000 / duration_s)::int8)::int8 AS speed_sum,
-    count(*)::int8 AS n
+SELECT hour, day, sum(l1_speed)::int8 AS speed_sum, count(*)::int8 AS n
 FROM completed
 GROUP BY 1, 2;
 
@@ -64,11 +55,7 @@ CROSS JOIN generate_series(1, 7) AS k(k)
 GROUP BY 1, 2;
 
 CREATE VIEW IF NOT EXISTS hour_speed_5m AS
-SELECT
-    hour,
-    date_bin(INTERVAL '5 minutes', dropped_off_at, TIMESTAMP '2000-01-01 00:00:00') AS bucket,
-    sum((l1_distance * 1000000000 / duration_s)::int8)::int8 AS speed_sum,
-    count(*)::int8 AS n
+SELECT hour, bucket, sum(l1_speed)::int8 AS speed_sum, count(*)::int8 AS n
 FROM completed
 GROUP BY 1, 2;
 

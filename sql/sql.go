@@ -33,6 +33,8 @@ func Files() fs.FS { return files }
 //     waits for its label, is kept. It has to outlast the longest trip (a day).
 //   - features_retention: how long after its arrival a pick-up may still be
 //     turned into features.
+//   - best_margin: by how much of its error a model may be worse than the best and
+//     still be as good.
 //   - grace: by how much of event time the topics may be apart. At N times real
 //     time, a delay of a second between two topics is N seconds of event time.
 func Defaults() map[string]string {
@@ -41,6 +43,7 @@ func Defaults() map[string]string {
 		"trip_retention":     "25 hours",
 		"features_retention": "1 hour",
 		"grace":              "5 minutes",
+		"best_margin":        "0.05",
 	}
 }
 

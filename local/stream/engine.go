@@ -28,6 +28,9 @@ type engine struct {
 	// bring them up to date again.
 	wanted map[*view]int
 	next   time.Time
+	// limits of what is kept for nobody: see sleep.
+	maxWaiting int
+	drowsy     time.Duration
 }
 
 // newEngine plans every view of the program.
@@ -40,7 +43,7 @@ func newEngine(ctx context.Context, statements []tripsql.Statement) (*engine, er
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{program: p, db: db, sources: map[string]*relation{}, byName: map[string]*view{}, wanted: map[*view]int{}}
+	e := &engine{program: p, db: db, sources: map[string]*relation{}, byName: map[string]*view{}, wanted: map[*view]int{}, maxWaiting: maxWaiting, drowsy: drowsy}
 	if err := e.plan(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -139,11 +142,15 @@ func (e *engine) advance(ctx context.Context, now time.Time, in map[string][]row
 		}
 	}()
 	for _, v := range e.views {
-		if v.out == nil {
+		if v.out == nil || v.asleep {
 			continue
 		}
 		v.queue(deltas)
-		if v.deferred && v.waiting() < maxWaiting {
+		if v.deferred && v.waiting() < e.maxWaiting {
+			continue
+		}
+		if v.deferred && e.wanted[v] == 0 && now.Sub(v.asked) >= e.drowsy {
+			e.sleep(v)
 			continue
 		}
 		d, err := v.update(ctx, now.UnixMicro())
@@ -171,6 +178,10 @@ func (e *engine) catchUp(ctx context.Context, now time.Time, which map[*view]boo
 		if v.out == nil || !v.deferred || !which[v] {
 			continue
 		}
+		v.asked = now
+		if v.asleep {
+			v.wake()
+		}
 		d, err := v.update(ctx, now.UnixMicro())
 		if err != nil {
 			return err
@@ -180,7 +191,7 @@ func (e *engine) catchUp(ctx context.Context, now time.Time, which map[*view]boo
 		}
 		deltas := map[*relation]delta{v.out: d}
 		for _, later := range e.views {
-			if later.out != nil && later.deferred {
+			if later.out != nil && later.deferred && !later.asleep {
 				later.queue(deltas)
 			}
 		}
@@ -246,9 +257,47 @@ func (e *engine) want(which map[*view]bool, more int) {
 	}
 }
 
-// maxWaiting bounds the changes that a deferred view lets wait for a question:
-// there may never be one, and taking them in holds up a tick.
-const maxWaiting = 1 << 11
+// maxWaiting bounds the changes that a deferred view lets wait for a question, as
+// taking them in holds up a tick. A view that has reached it and that nobody has
+// asked about for so long as drowsy is let go of: there may never be a question.
+const (
+	maxWaiting = 1 << 11
+	drowsy     = time.Minute
+)
+
+// sleep lets go of what a deferred view holds, and of what those above it do. What
+// it is computed from stays: the next question has it computed anew.
+func (e *engine) sleep(v *view) {
+	for _, above := range e.views {
+		if above.out == nil || !above.deferred || above.asleep || !e.below(above)[v] {
+			continue
+		}
+		above.asleep = true
+		above.out.clear()
+		if above.sums != nil {
+			clear(above.sums.groups)
+		}
+		for i := range above.pending {
+			above.pending[i] = delta{}
+		}
+	}
+}
+
+// wake has a view that slept computed from all that it reads. Every row of it
+// comes from one of its first input.
+func (v *view) wake() {
+	v.asleep = false
+	for i, in := range v.inputs {
+		if i > 0 && v.strategy != whole {
+			break
+		}
+		for partition, rows := range in.relation.rows {
+			for _, data := range rows {
+				v.pending[i].added = append(v.pending[i].added, row{partition, data})
+			}
+		}
+	}
+}
 
 func (v *view) waiting() int {
 	n := 0
@@ -317,36 +366,63 @@ func (v *view) updateSums(ctx context.Context, out *delta) error {
 	if v.sums.global {
 		touched[""], order = v.sums.group("", nil), []string{""}
 	}
-	in.feed.rows = in.feed.rows[:0]
-	for _, r := range v.pending[0].removed {
-		in.feed.rows = append(in.feed.rows, fed{partition: -1, data: r.data})
-	}
-	for _, r := range v.pending[0].added {
-		in.feed.rows = append(in.feed.rows, fed{partition: 1, data: r.data})
-	}
-	if len(in.feed.rows) > 0 {
-		var scratch []byte
-		err := v.query.run(ctx, nil, func(values []value) error {
-			scratch = scratch[:0]
-			for k, c := range v.sums.keys {
-				scratch = appendKeyField(scratch, c.kind, values[k])
-			}
-			g := v.sums.group(string(scratch), values[:len(v.sums.keys)])
-			if _, ok := touched[string(scratch)]; !ok {
-				order = append(order, string(scratch))
-				touched[string(scratch)] = g
-			}
-			return v.sums.add(g, values)
-		})
-		if err != nil {
-			return err
+	var scratch []byte
+	err := v.signed(ctx, in, func(values []value) error {
+		scratch = scratch[:0]
+		for k, c := range v.sums.keys {
+			scratch = appendKeyField(scratch, c.kind, values[k])
 		}
+		g := v.sums.group(string(scratch), values[:len(v.sums.keys)])
+		if _, ok := touched[string(scratch)]; !ok {
+			order = append(order, string(scratch))
+			touched[string(scratch)] = g
+		}
+		return v.sums.add(g, values)
+	})
+	if err != nil {
+		return err
 	}
 	for _, name := range order {
 		rows := v.sums.rows(touched[name], v.columns)
 		v.out.replace(name, rows, out)
 		if len(rows) == 0 {
 			delete(v.sums.groups, name)
+		}
+	}
+	return nil
+}
+
+// signed calls each with what the rows that went take from the view's sums, and
+// what those that came add.
+func (v *view) signed(ctx context.Context, in *input, each func(values []value) error) error {
+	if v.sums.plain == nil {
+		in.feed.rows = in.feed.rows[:0]
+		for _, r := range v.pending[0].removed {
+			in.feed.rows = append(in.feed.rows, fed{partition: -1, data: r.data})
+		}
+		for _, r := range v.pending[0].added {
+			in.feed.rows = append(in.feed.rows, fed{partition: 1, data: r.data})
+		}
+		if len(in.feed.rows) == 0 {
+			return nil
+		}
+		return v.query.run(ctx, nil, each)
+	}
+	decoded := make([]value, len(in.relation.columns))
+	values := make([]value, len(v.sums.plain)+1)
+	for _, side := range []struct {
+		rows []row
+		sign int64
+	}{{v.pending[0].removed, -1}, {v.pending[0].added, 1}} {
+		values[len(v.sums.plain)] = intValue(side.sign)
+		for _, r := range side.rows {
+			decodeRow(r.data, in.relation.columns, decoded)
+			for i, c := range v.sums.plain {
+				values[i] = decoded[c]
+			}
+			if err := each(values); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // strategy is how a view is kept up to date.
@@ -23,7 +24,7 @@ const (
 	// whole: computed from scratch whenever an input changes, and compared.
 	whole
 	// asked: not kept at all, computed when somebody selects from it. Only views
-	// that no sink needs.
+	// that no sink needs and that are not materialized.
 	asked
 )
 
@@ -43,7 +44,9 @@ type view struct {
 	until    bool // the query says when a row's life ends
 	// deferred views feed no sink: they may lag behind by a moment.
 	deferred bool
-	pending  []delta // by input, not yet taken in
+	asleep   bool      // and holds nothing: see engine.sleep
+	asked    time.Time // when somebody last looked at a deferred view
+	pending  []delta   // by input, not yet taken in
 	sums     *sums
 	columns  []column
 }
@@ -93,7 +96,10 @@ func (p *planner) plan(ctx context.Context, def *viewDefinition) (*view, error) 
 	if p.needed[def.name] {
 		return v, p.whole(ctx, v, body)
 	}
-	v.strategy = asked
+	if def.materialized && p.whole(ctx, v, body) == nil {
+		return v, nil
+	}
+	v.strategy, v.inputs = asked, nil
 	return v, nil
 }
 

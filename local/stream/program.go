@@ -28,9 +28,10 @@ type source struct {
 
 // viewDefinition is a CREATE [MATERIALIZED] VIEW.
 type viewDefinition struct {
-	at   sql.Statement
-	name string
-	body []sql.Token
+	at           sql.Statement
+	name         string
+	body         []sql.Token
+	materialized bool
 }
 
 // sinkDefinition is a CREATE SINK.
@@ -86,12 +87,12 @@ func (p *program) statement(c *cursor, topics map[string]string) error {
 	case c.accept("TABLE"):
 		return p.table(c, topics)
 	case c.accept("VIEW"):
-		return p.view(c)
+		return p.view(c, false)
 	case c.accept("MATERIALIZED"):
 		if err := c.expect("VIEW"); err != nil {
 			return err
 		}
-		return p.view(c)
+		return p.view(c, true)
 	case c.accept("SINK"):
 		return p.sink(c)
 	}
@@ -225,7 +226,7 @@ func (s *source) includes(c *cursor) error {
 	}
 }
 
-func (p *program) view(c *cursor) error {
+func (p *program) view(c *cursor, materialized bool) error {
 	name, err := c.created()
 	if err != nil {
 		return err
@@ -243,7 +244,7 @@ func (p *program) view(c *cursor) error {
 	if p.exists(name) {
 		return fmt.Errorf("%s is defined twice", name)
 	}
-	p.views = append(p.views, &viewDefinition{at: c.statement, name: name, body: body})
+	p.views = append(p.views, &viewDefinition{at: c.statement, name: name, body: body, materialized: materialized})
 	return nil
 }
 

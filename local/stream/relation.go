@@ -114,6 +114,16 @@ func (r *relation) all(rows []fed) []fed {
 	return rows
 }
 
+// clear forgets all rows. Nobody is told: it is for what nobody looks at.
+func (r *relation) clear() {
+	r.rows, r.count, r.several = map[string][]string{}, 0, false
+	for _, i := range r.indexes {
+		i.partitions = map[string][]string{}
+	}
+	r.untils, r.expiry = nil, nil
+	r.version++
+}
+
 // changed notes a change that has been made, and tells the cursors.
 func (r *relation) changed(d delta) {
 	if d.empty() {

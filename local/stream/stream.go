@@ -130,7 +130,7 @@ func New(ctx context.Context, config Config) (*Stream, error) {
 		return nil, errors.Join(err, s.query.close(), e.close())
 	}
 	for _, v := range e.views {
-		if v.strategy == whole {
+		if v.strategy == whole && !v.deferred {
 			config.Log.Warn("a view is computed as a whole at every change", "view", v.name, "at", v.at.String(), "why", v.reason)
 		}
 	}

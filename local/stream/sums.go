@@ -23,7 +23,10 @@ type sums struct {
 	// of rows.
 	keys    []column
 	grouped bool
-	kinds   []aggregateKind
+	// plain are, of a view that only names columns, those of its keys and then
+	// those that are added up: it needs no query. nil where it computes anything.
+	plain []int
+	kinds []aggregateKind
 	// for every output column, the group column (>= 0) or aggregate (-1-n) it shows
 	output []int
 	global bool // no GROUP BY: one row always, from the first tick on
@@ -135,6 +138,7 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree, grouped bool) er
 	if err != nil {
 		return err
 	}
+	s.plain = v.plain(t)
 	n := slices.IndexFunc(columns, func(c column) bool { return strings.HasPrefix(c.name, addend) || c.name == "sign" })
 	for i := n; i < len(columns); i++ {
 		if !slices.Contains(addends, types[i]) || !grouped && types[i] == "HUGEINT" {
@@ -144,8 +148,10 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree, grouped bool) er
 			columns[i].kind = kindInt
 		}
 	}
-	if v.query, err = p.duck.prepare(ctx, query, columns); err != nil {
-		return err
+	if s.plain == nil {
+		if v.query, err = p.duck.prepare(ctx, query, columns); err != nil {
+			return err
+		}
 	}
 	s.keys = columns[:n]
 	for i, o := range s.output {
@@ -163,6 +169,28 @@ func (p *planner) summed(ctx context.Context, v *view, t *tree, grouped bool) er
 	v.out = newRelation(v.name, v.columns, indexesOf(v.columns, key))
 	v.pending = make([]delta, 1)
 	return nil
+}
+
+// plain are the columns of the input that a query's items are, but for the last,
+// if all of them are columns and every row counts.
+func (v *view) plain(t *tree) []int {
+	if t.sel["where_clause"] != nil || len(list(t.sel, "group_expressions")) > 0 {
+		return nil
+	}
+	items := list(t.sel, "select_list")
+	columns := []int{}
+	for _, item := range items[:len(items)-1] {
+		ref, ok := refOf(item)
+		if !ok {
+			return nil
+		}
+		_, c, ok := v.column(ref)
+		if !ok {
+			return nil
+		}
+		columns = append(columns, c)
+	}
+	return columns
 }
 
 func isTableFunction(n node) bool { return str(n, "type") == "TABLE_FUNCTION" }
