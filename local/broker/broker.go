@@ -89,6 +89,8 @@ func Start(opts Options) (*Broker, error) {
 	}
 	if opts.DataDir != "" {
 		kopts = append(kopts, kfake.DataDir(opts.DataDir))
+	} else {
+		kopts = append(kopts, kfake.BrokerConfigs(map[string]string{"log.segment.bytes": inMemorySegment}))
 	}
 	if len(opts.Users) > 0 {
 		kopts = append(kopts, kfake.EnableSASL())
@@ -105,6 +107,11 @@ func Start(opts Options) (*Broker, error) {
 	}
 	return &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}, nil
 }
+
+// inMemorySegment is how large a segment gets in memory. One that grows is copied
+// into twice the room, and the default of 100 MiB would hold everybody up for
+// that long.
+const inMemorySegment = "8388608"
 
 // Addr is the host:port clients connect to.
 func (b *Broker) Addr() string { return b.addr }

@@ -35,6 +35,8 @@ func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 	server, err := wire.NewServer(s.parse,
 		wire.Logger(s.config.Log),
 		wire.Version("15.0"),
+		// Its default holds 16 MB for every connection.
+		wire.MessageBufferSize(maxMessage),
 		wire.SessionMiddleware(openSession),
 		wire.CloseConn(closeSession),
 		wire.TxStatus(func(ctx context.Context) protocol.ServerStatus { return sessionOf(ctx).status() }),
@@ -66,6 +68,9 @@ func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	return nil
 }
+
+// maxMessage is the longest statement, and what a connection holds.
+const maxMessage = 1 << 20
 
 // parse turns what a client sent into statements.
 func (s *Stream) parse(ctx context.Context, query wire.Query) (wire.PreparedStatements, error) {
