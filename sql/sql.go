@@ -25,25 +25,6 @@ var files embed.FS
 // Files returns the embedded program.
 func Files() fs.FS { return files }
 
-// Defaults are the variables of the embedded program and what they are unless
-// said otherwise.
-//
-//   - kafka_broker: bootstrap address as Materialize sees it.
-//   - trip_retention: how long after its arrival a trip, or a prediction that
-//     waits for its label, is kept. It has to outlast the longest trip (a day).
-//   - features_retention: how long after its arrival a pick-up may still be
-//     turned into features.
-//   - grace: by how much of event time the topics may be apart. At N times real
-//     time, a delay of a second between two topics is N seconds of event time.
-func Defaults() map[string]string {
-	return map[string]string{
-		"kafka_broker":       "redpanda:9092",
-		"trip_retention":     "25 hours",
-		"features_retention": "1 hour",
-		"grace":              "5 minutes",
-	}
-}
-
 // Statement is one SQL statement and where it stands.
 type Statement struct {
 	File string
