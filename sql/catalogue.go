@@ -63,7 +63,7 @@ func readCatalogue(ctx context.Context, db DB) (catalogue, error) {
 	if len(schemas) != 1 {
 		return catalogue{unknown: errors.New("the database has no catalogue of the current schema")}, nil
 	}
-	objects, err := rows(ctx, db, objectsQuery+literal(schemas[0][0])+"\nORDER BY o.name")
+	objects, err := rows(ctx, db, objectsOf(schemas[0][0]))
 	if err != nil {
 		return unknown(err)
 	}
@@ -73,6 +73,8 @@ func readCatalogue(ctx context.Context, db DB) (catalogue, error) {
 	}
 	return c, nil
 }
+
+func objectsOf(schema string) string { return objectsQuery + literal(schema) + "\nORDER BY o.name" }
 
 // isAnswer reports whether an error is the server's, and not the connection's.
 func isAnswer(err error) bool { return errors.As(err, new(*pgconn.PgError)) }

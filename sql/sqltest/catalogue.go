@@ -115,7 +115,7 @@ func (s *Server) create(object sql.Object, statement sql.Statement) []pgproto3.B
 	case formatted && s.options.ForceTables:
 		return refuse("XX000", "CREATE SOURCE (ENVELOPE|FORMAT|INCLUDE) not supported; use CREATE TABLE .. FROM SOURCE instead")
 	case object.Type == "table" && s.options.NoTables:
-		return refuse("55P02", "CREATE TABLE .. FROM SOURCE is not available")
+		return refuse("55P02", "Whether to allow CREATE TABLE .. FROM SOURCE syntax. is not available")
 	case s.find(object.Name) != nil && !has("EXISTS"):
 		return refuse("42710", "%s already exists", object)
 	case s.find(object.Name) != nil:
