@@ -171,8 +171,8 @@ func TestDrift(t *testing.T) {
 	objects := server.Objects()
 
 	d.Statements = program(t, strings.Replace(small, "SELECT data FROM trips_raw", "SELECT data\nFROM stops_raw", 1))
-	changed := "changed: view trips is not as a.sql:4 has it now: DROP VIEW trips CASCADE and apply again, " +
-		"which takes with it, in this order, sink out, materialized view long_trips, index trips_primary_idx"
+	changed := "changed: view trips is not as a.sql:4 has it now: " +
+		"drop sink out, materialized view long_trips, index trips_primary_idx, then view trips (DROP VIEW trips CASCADE does), and apply again"
 	expect(t, "a view that changed", differences(t, server, d), changed)
 	result, created := deploy(t, server, d)
 	expect(t, "warnings", result.Warnings(), changed)
@@ -184,7 +184,7 @@ func TestDrift(t *testing.T) {
 
 	d.Statements = program(t, strings.Replace(small, "CREATE MATERIALIZED VIEW", "CREATE VIEW", 1))
 	expect(t, "another type", differences(t, server, d),
-		"changed: view long_trips of a.sql:5 is a materialized view in the database: DROP MATERIALIZED VIEW long_trips CASCADE and apply again, which takes with it, in this order, sink out")
+		"changed: view long_trips of a.sql:5 is a materialized view in the database: drop sink out, then materialized view long_trips (DROP MATERIALIZED VIEW long_trips CASCADE does), and apply again")
 
 	d.Statements = program(t, small)
 	server.Drop("out")
@@ -292,8 +292,8 @@ func TestSecuredConnection(t *testing.T) {
 
 	d.Connection = nil
 	expect(t, "without it", differences(t, server, d),
-		"changed: connection redpanda is not as a.sql:1 has it now: DROP CONNECTION redpanda CASCADE and apply again, which takes with it, in this order, "+
-			"sink out, materialized view long_trips, index trips_primary_idx, view trips, source trips_raw, source stops_raw",
+		"changed: connection redpanda is not as a.sql:1 has it now: drop "+
+			"sink out, materialized view long_trips, index trips_primary_idx, view trips, source trips_raw, source stops_raw, then connection redpanda (DROP CONNECTION redpanda CASCADE does), and apply again",
 		"extra: secret redpanda_password is in no file: DROP SECRET redpanda_password, if nobody needs it")
 }
 

@@ -36,7 +36,7 @@ const (
 func (d Difference) String() string {
 	switch d.How {
 	case Extra:
-		return fmt.Sprintf("extra: %s is in no file: DROP %s %s, if nobody needs it", d.Object, d.Object.keywords(), d.Object.Name)
+		return fmt.Sprintf("extra: %s is in no file: %s, if nobody needs it", d.Object, d.Object.drop())
 	case Missing:
 		return fmt.Sprintf("missing: %s of %s is not there", d.Object, d.At)
 	case Unrecorded:
@@ -48,15 +48,14 @@ func (d Difference) String() string {
 		there = d.Is
 		text = fmt.Sprintf("changed: %s of %s is %s in the database", d.Object, d.At, article(there.Type))
 	}
-	drop := fmt.Sprintf("DROP %s %s", there.keywords(), there.Name)
 	if len(d.Dependents) == 0 {
-		return fmt.Sprintf("%s: %s and apply again", text, drop)
+		return fmt.Sprintf("%s: %s and apply again", text, there.drop())
 	}
 	var names []string
 	for _, o := range d.Dependents {
 		names = append(names, o.String())
 	}
-	return fmt.Sprintf("%s: %s CASCADE and apply again, which takes with it, in this order, %s", text, drop, strings.Join(names, ", "))
+	return fmt.Sprintf("%s: drop %s, then %s (%s CASCADE does), and apply again", text, strings.Join(names, ", "), there, there.drop())
 }
 
 func article(objectType string) string {
@@ -118,7 +117,7 @@ func compare(ctx context.Context, db DB, c catalogue, statements []Statement) (D
 			difference.How, difference.Is = Changed, is.Object
 		case recorded.FindString(is.comment) == "":
 			difference.How = Unrecorded
-		case recorded.FindString(is.comment) != record(s):
+		case !made(s, is.comment):
 			difference.How = Changed
 		default:
 			continue

@@ -45,6 +45,17 @@ func (o Object) String() string { return strings.ReplaceAll(o.Type, "-", " ") + 
 // keywords are the type as SQL names it: MATERIALIZED VIEW.
 func (o Object) keywords() string { return strings.ToUpper(strings.ReplaceAll(o.Type, "-", " ")) }
 
+// drop is the statement that people type.
+func (o Object) drop() string {
+	name := o.Name
+	if !plain.MatchString(name) {
+		name = quote(name)
+	}
+	return "DROP " + o.keywords() + " " + name
+}
+
+var plain = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+
 // Creates says what a statement makes in the current schema. Of other statements,
 // and of objects whose name is qualified, it says nothing: they are run each time.
 func Creates(s Statement) (Object, bool) {
@@ -155,6 +166,14 @@ func record(s Statement) string {
 		fmt.Fprintf(hash, "%d %d %s\n", t.Kind, len(text), text)
 	}
 	return recordPrefix + hex.EncodeToString(hash.Sum(nil))
+}
+
+// made reports whether a comment records that the statement made the object, or
+// the one that it was rewritten from: where Materialize is told to have no source
+// of the older form any more, it rewrites those it has as Tables does.
+func made(s Statement, comment string) bool {
+	is := recorded.FindString(comment)
+	return is == record(s) || is != "" && is == s.older
 }
 
 // commentOn records what made an object, beside what its comment said before.

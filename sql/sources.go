@@ -91,7 +91,11 @@ func tables(s Statement) (rewritten []Statement, ok bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return append(rewritten, table...), true, nil
+	rewritten = append(rewritten, table...)
+	for i := range rewritten {
+		rewritten[i].older = record(s)
+	}
+	return rewritten, true, nil
 }
 
 // optionsEnd is how many tokens there are up to the end of KAFKA CONNECTION c (…),

@@ -32,6 +32,8 @@ type Statement struct {
 	Text string
 	// Tokens of Text, without the final semicolon.
 	Tokens []Token
+
+	older string // record of the statement that Tables rewrote
 }
 
 // String is "file:line", the place that an error names.

@@ -112,7 +112,7 @@ func TestCheck(t *testing.T) {
 	if want := "created index trips_primary_idx (02_trips.sql:11)\ncreated 1; 5 were there, in Materialize at " + server.Address + "\n"; code != exitOK || out != want {
 		t.Errorf("exit code %d: %s%s\nwant %s", code, out, errs, want)
 	}
-	if want := "apply: changed: view trips is not as 02_trips.sql:6 has it now: DROP VIEW trips CASCADE and apply again, which takes with it, in this order, index trips_primary_idx\n" +
+	if want := "apply: changed: view trips is not as 02_trips.sql:6 has it now: drop index trips_primary_idx, then view trips (DROP VIEW trips CASCADE does), and apply again\n" +
 		"apply: extra: view forgotten is in no file: DROP VIEW forgotten, if nobody needs it\n"; errs != want {
 		t.Errorf("warnings\n%s\nwant\n%s", errs, want)
 	}
