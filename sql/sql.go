@@ -125,7 +125,8 @@ type Execer interface {
 	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
 }
 
-// Apply runs the statements in order. Every statement of the program says IF NOT
+// Apply runs the statements in order, and does no more: a Deployment says what it
+// created, and what differs. Every statement of the program says IF NOT
 // EXISTS, so applying twice changes nothing. The first error stops it and names
 // the statement's place; running it again goes on from there.
 func Apply(ctx context.Context, db Execer, statements []Statement) error {

@@ -229,6 +229,14 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// A broker that is set is that of a connection with TLS and users as well.
+func TestBrokerOfTheConnection(t *testing.T) {
+	code, out, errs := secured(nil).run(t, "--set", "kafka_broker=[::1]:9093", "--print")
+	if code != exitOK || !strings.Contains(out, "BROKERS ('[::1]:9093'),") || strings.Contains(out, "BROKER '") {
+		t.Errorf("exit code %d: %s%.400s", code, errs, out)
+	}
+}
+
 // What --print writes needs no server.
 func TestPrint(t *testing.T) {
 	for _, c := range []struct {
