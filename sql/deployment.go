@@ -245,14 +245,11 @@ func (a *applying) run(ctx context.Context, s Statement) error {
 	if !ok || a.there.unknown != nil {
 		return nil // whether it was there nobody knows
 	}
-	if err := a.record(ctx, object, s, ""); err != nil {
-		return err
-	}
 	a.result.Created++
 	if a.Created != nil {
 		a.Created(object, s)
 	}
-	return nil
+	return a.record(ctx, object, s, "")
 }
 
 // record notes what made an object. Materialize runs no two changes of its
