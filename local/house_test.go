@@ -30,6 +30,7 @@ var mayImport = []struct {
 	{"functions/kafka", nil},
 	{"functions/monitor", []string{"functions/registry", "functions/online", "events"}},
 	{"functions/cmd", []string{"functions", "events", "infra", "sql"}},
+	{"sql/cmd", []string{"functions/kafka", "sql"}},
 	{"sql", nil},
 	{"infra", nil},
 	{"local", []string{"events", "functions", "sql", "infra"}},
@@ -37,7 +38,7 @@ var mayImport = []struct {
 
 // light are the functions' binaries; heavy is what they must not contain.
 var (
-	light = []string{"functions/cmd/predict", "functions/cmd/learn", "functions/cmd/models", "functions/cmd/monitor", "functions/cmd/setup"}
+	light = []string{"functions/cmd/predict", "functions/cmd/learn", "functions/cmd/models", "functions/cmd/monitor", "functions/cmd/setup", "sql/cmd/apply"}
 	heavy = []string{"k8s.io/", "knative.dev/", "github.com/duckdb/", "github.com/twmb/franz-go/pkg/kfake", "github.com/alicebob/miniredis"}
 )
 

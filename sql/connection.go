@@ -78,12 +78,9 @@ func literal(value string) string { return "'" + strings.ReplaceAll(value, "'", 
 func (c Connection) Apply(ctx context.Context, db Execer) error {
 	statements, err := c.Statements()
 	if err != nil {
-		return c.redact(err)
+		return err
 	}
-	if err := Apply(ctx, db, statements); err != nil {
-		return c.redact(err)
-	}
-	return nil
+	return redact(Apply(ctx, db, statements), statements)
 }
 
 // redacted is an error whose text has lost its secrets.
@@ -95,12 +92,19 @@ type redacted struct {
 func (r *redacted) Error() string { return r.text }
 func (r *redacted) Unwrap() error { return r.error }
 
-func (c Connection) redact(err error) error {
+// redact takes the secrets that are set by the statements out of an error.
+func redact(err error, statements []Statement) error {
+	if err == nil {
+		return nil
+	}
 	text := err.Error()
-	for _, secret := range []string{c.Password, c.ClientKey} {
-		if secret != "" {
-			text = strings.NewReplacer(secret, "…", literal(secret), "…").Replace(text)
+	for _, s := range statements {
+		if at, ok := secretAt(s); ok && s.Tokens[at].Text != "" {
+			text = strings.NewReplacer(s.Tokens[at].Text, "…", s.Tokens[at].Raw, "…").Replace(text)
 		}
+	}
+	if text == err.Error() {
+		return err
 	}
 	return &redacted{error: err, text: text}
 }

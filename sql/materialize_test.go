@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -97,6 +98,43 @@ func TestMaterializeReadsTheProgram(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What is issued beside the files is read as well: questions, the cluster, and of
+// every object, in both forms of sources, the statement and its comment.
+func TestMaterializeReadsWhatApplyIssues(t *testing.T) {
+	skipWithoutParser(t)
+	older, err := Load(Files(), Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer, err := Tables(older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secured, err := connections["everything"].Statements()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{schemaQuery, objectsOf("u3"), dependentsQuery, clustersQuery, setCluster(`my "own"`)}
+	for _, s := range slices.Concat(older, newer, secured) {
+		want = append(want, s.Text)
+		if o, ok := Creates(s); ok {
+			want = append(want, commentOn(o, s, "it's"))
+		}
+	}
+	got, err := materialize(t, strings.Join(want, ";\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		for i := range min(len(got), len(want)) {
+			if got[i] != want[i] {
+				t.Fatalf("Materialize sees %q, want %q", got[i], want[i])
+			}
+		}
+		t.Errorf("Materialize sees %d statements, want %d", len(got), len(want))
 	}
 }
 

@@ -25,28 +25,6 @@ var files embed.FS
 // Files returns the embedded program.
 func Files() fs.FS { return files }
 
-// Defaults are the variables of the embedded program and what they are unless
-// said otherwise.
-//
-//   - kafka_broker: bootstrap address as Materialize sees it.
-//   - trip_retention: how long after its arrival a trip, or a prediction that
-//     waits for its label, is kept. It has to outlast the longest trip (a day).
-//   - features_retention: how long after its arrival a pick-up may still be
-//     turned into features.
-//   - best_margin: by how much of its error a model may be worse than the best and
-//     still be as good.
-//   - grace: by how much of event time the topics may be apart. At N times real
-//     time, a delay of a second between two topics is N seconds of event time.
-func Defaults() map[string]string {
-	return map[string]string{
-		"kafka_broker":       "redpanda:9092",
-		"trip_retention":     "25 hours",
-		"features_retention": "1 hour",
-		"grace":              "5 minutes",
-		"best_margin":        "0.05",
-	}
-}
-
 // Statement is one SQL statement and where it stands.
 type Statement struct {
 	File string
@@ -54,6 +32,8 @@ type Statement struct {
 	Text string
 	// Tokens of Text, without the final semicolon.
 	Tokens []Token
+
+	older string // record of the statement that Tables rewrote
 }
 
 // String is "file:line", the place that an error names.
@@ -145,7 +125,8 @@ type Execer interface {
 	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
 }
 
-// Apply runs the statements in order. Every statement of the program says IF NOT
+// Apply runs the statements in order, and does no more: a Deployment says what it
+// created, and what differs. Every statement of the program says IF NOT
 // EXISTS, so applying twice changes nothing. The first error stops it and names
 // the statement's place; running it again goes on from there.
 func Apply(ctx context.Context, db Execer, statements []Statement) error {

@@ -12,6 +12,7 @@ import (
 
 	"tripcast.dev/events"
 	"tripcast.dev/sql"
+	"tripcast.dev/sql/sqltest"
 )
 
 // TestFailures has what a user sees: one line, without a password, that names
@@ -23,10 +24,14 @@ func TestFailures(t *testing.T) {
 		t.Fatal(errs)
 	}
 	away := nobody(t)
-	starting := startMaterialize(t, "127.0.0.1:0")
-	starting.starting = &pgproto3.ErrorResponse{Severity: "FATAL", Code: "57P03", Message: "the system is starting up"}
-	noDatabase := startMaterialize(t, "127.0.0.1:0")
-	noDatabase.starting = &pgproto3.ErrorResponse{Severity: "FATAL", Code: "3D000", Message: "unknown database 'trips'"}
+	starting := sqltest.Start(t, "127.0.0.1:0")
+	starting.Set(func(o *sqltest.Options) {
+		o.Starting = &pgproto3.ErrorResponse{Severity: "FATAL", Code: "57P03", Message: "the system is starting up"}
+	})
+	noDatabase := sqltest.Start(t, "127.0.0.1:0")
+	noDatabase.Set(func(o *sqltest.Options) {
+		o.Starting = &pgproto3.ErrorResponse{Severity: "FATAL", Code: "3D000", Message: "unknown database 'trips'"}
+	})
 	loading := miniredis.RunT(t)
 	loading.SetError("LOADING Redis is loading the dataset in memory")
 	for _, c := range []struct {
@@ -44,13 +49,13 @@ func TestFailures(t *testing.T) {
 		{"Redis without a password", "models", e.with("REDIS_URL", "redis://"+store.Addr()), "redis: " + store.Addr() + " wants a password: REDIS_URL would be redis://:PASSWORD@HOST:PORT (NOAUTH Authentication required"},
 		{"Redis's password", "models", e.with("REDIS_URL", "redis://app:wrong@"+store.Addr()), "redis: " + store.Addr() + " refuses the user or the password of REDIS_URL (WRONGPASS "},
 		{"Redis loading", "models", e.with("REDIS_URL", "redis://"+loading.Addr()), "redis: " + loading.Addr() + " is not ready: LOADING Redis is loading"},
-		{"Redis is Materialize", "models", e.with("REDIS_URL", "redis://"+server.address), "redis: what listens at " + server.address + " does not answer as it should: "},
+		{"Redis is Materialize", "models", e.with("REDIS_URL", "redis://"+server.Address), "redis: what listens at " + server.Address + " does not answer as it should: "},
 		{"Materialize unreachable", "sql", e.with("MATERIALIZE_URL", "postgres://app:"+secret+"@"+away+"/db"), "materialize: nobody listens at " + away + ": connect: connection refused"},
 		{"Materialize's host", "sql", e.with("MATERIALIZE_URL", "postgres://materialize.invalid:6875/db"), "materialize: nobody listens at materialize.invalid:6875: lookup materialize.invalid"},
-		{"Materialize's password", "sql", e.with("MATERIALIZE_URL", "postgres://app:wrong@"+server.address+"/db"), "materialize: " + server.address + " refuses user app with the password of MATERIALIZE_URL: invalid password"},
-		{"Materialize's database", "sql", e.with("MATERIALIZE_URL", "postgres://app@"+noDatabase.address+"/trips"), "materialize: " + noDatabase.address + " has no database trips, which MATERIALIZE_URL names: unknown database 'trips'"},
-		{"Materialize starting", "sql", e.with("MATERIALIZE_URL", "postgres://app@"+starting.address), "materialize: " + starting.address + " is not ready: the system is starting up"},
-		{"Materialize and TLS", "sql", e.with("MATERIALIZE_URL", e["MATERIALIZE_URL"]+"?sslmode=require"), "materialize: " + server.address + " has no TLS, which MATERIALIZE_URL wants: sslmode=disable goes without"},
+		{"Materialize's password", "sql", e.with("MATERIALIZE_URL", "postgres://app:wrong@"+server.Address+"/db"), "materialize: " + server.Address + " refuses user app with the password of MATERIALIZE_URL: invalid password"},
+		{"Materialize's database", "sql", e.with("MATERIALIZE_URL", "postgres://app@"+noDatabase.Address+"/trips"), "materialize: " + noDatabase.Address + " has no database trips, which MATERIALIZE_URL names: unknown database 'trips'"},
+		{"Materialize starting", "sql", e.with("MATERIALIZE_URL", "postgres://app@"+starting.Address), "materialize: " + starting.Address + " is not ready: the system is starting up"},
+		{"Materialize and TLS", "sql", e.with("MATERIALIZE_URL", e["MATERIALIZE_URL"]+"?sslmode=require"), "materialize: " + server.Address + " has no TLS, which MATERIALIZE_URL wants: sslmode=disable goes without"},
 		{"Materialize is Redis", "sql", e.with("MATERIALIZE_URL", "postgres://"+store.Addr()+"?sslmode=disable"), "materialize: what listens at " + store.Addr() + " does not answer as it should: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -87,11 +92,11 @@ func TestWaitEnds(t *testing.T) {
 
 func TestMissingTopicsForMaterialize(t *testing.T) {
 	cluster := startKafka(t, kfake.SeedTopics(3, events.TopicPickUps, events.TopicDropOffs, events.TopicPredictions, events.TopicFeatures))
-	server := startMaterialize(t, "127.0.0.1:0")
-	e := environment{"KAFKA_BROKERS": cluster.ListenAddrs()[0], "MATERIALIZE_URL": "postgres://app@" + server.address}
+	server := sqltest.Start(t, "127.0.0.1:0")
+	e := environment{"KAFKA_BROKERS": cluster.ListenAddrs()[0], "MATERIALIZE_URL": "postgres://app@" + server.Address}
 	code, out, errs := e.run(t, "sql")
 	want := "setup: kafka: topic labels does not exist on Kafka at " + cluster.ListenAddrs()[0] + ": `setup topics` creates it\n"
-	if code != exitFail || out != "" || errs != want || len(server.taken()) > 0 {
+	if code != exitFail || out != "" || errs != want || len(server.Changes()) > 0 {
 		t.Errorf("exit code %d: %s%s, want %s", code, out, errs, want)
 	}
 }
@@ -137,23 +142,23 @@ func TestStatementsThatAreRefused(t *testing.T) {
 			pgproto3.ErrorResponse{Code: "0A000", Message: "the HEADERS option for Kafka sinks is not supported"},
 			"the HEADERS option for Kafka sinks is not supported (SQLSTATE 0A000): the headers of sinks are switched off",
 		},
-		{"a secret", "CREATE SECRET", pgproto3.ErrorResponse{Code: "42601", Message: "unexpected 's3''cret'"}, "unexpected … (SQLSTATE 42601)"},
+		{"a secret", "ALTER SECRET", pgproto3.ErrorResponse{Code: "42601", Message: "unexpected 's3''cret'"}, "unexpected … (SQLSTATE 42601)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.answer.Severity = "ERROR"
-			server.set(func() {
-				server.refuse = func(statement string) *pgproto3.ErrorResponse {
+			server.Set(func(o *sqltest.Options) {
+				o.Refuse = func(statement string) *pgproto3.ErrorResponse {
 					if strings.Contains(statement, c.part) {
 						return &c.answer
 					}
 					return nil
 				}
 			})
-			place := "(connection):1"
+			place := "(connection):2"
 			if i := slices.IndexFunc(program, func(s sql.Statement) bool { return strings.Contains(s.Text, c.part) }); i >= 0 {
 				place = program[i].String()
 			}
-			want := "setup: materialize at " + server.address + ": sql: " + place + ": ERROR: " + c.want
+			want := "setup: materialize at " + server.Address + ": sql: " + place + ": ERROR: " + c.want
 			code, out, errs := e.run(t, "sql")
 			if code != exitFail || out != "" || !strings.HasPrefix(errs, want) || strings.Count(errs, "\n") != 1 {
 				t.Errorf("exit code %d: %s%s\nwant %s", code, out, errs, want)
@@ -185,6 +190,7 @@ func TestUsage(t *testing.T) {
 		{"Kafka", []string{"sql"}, environment{"KAFKA_SECURITY_PROTOCOL": "TLS"}, exitUsage, `KAFKA_SECURITY_PROTOCOL: "TLS" is none of`},
 		{"Redis", []string{"models"}, environment{"REDIS_URL": "http://:" + secret + "@x"}, exitUsage, "REDIS_URL: redis: invalid URL scheme: http"},
 		{"Redis, no URL", []string{"models"}, environment{"REDIS_URL": "redis://:" + secret + "%zz@x"}, exitUsage, "REDIS_URL: invalid URL escape"},
+		{"retention of trips", []string{"--trip-retention", "25h", "sql"}, nil, exitUsage, `trip_retention: "25h" is no interval above 0, such as 25 hours`},
 		{"Materialize", []string{"sql"}, environment{"MATERIALIZE_URL": "postgres://app:" + secret + "@x/db?sslmode=maybe"}, exitUsage, "MATERIALIZE_URL: cannot parse"},
 		{"Materialize, no URL", []string{"sql"}, environment{"MATERIALIZE_URL": "postgres://app:" + secret + "%zz@x/db"}, exitUsage, "MATERIALIZE_URL: cannot parse"},
 	} {

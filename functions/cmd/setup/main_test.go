@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"tripcast.dev/functions/kafka"
 	"tripcast.dev/functions/registry"
 	"tripcast.dev/sql"
+	"tripcast.dev/sql/sqltest"
 )
 
 func TestMain(m *testing.M) {
@@ -73,7 +75,7 @@ func TestEverythingTwice(t *testing.T) {
 	for _, want := range []string{
 		"topics: created pick_ups, features, predictions, drop_offs, labels, dead_letters; 0 were there, on Kafka at " + e["KAFKA_BROKERS"],
 		"champion city-grid-neighbors, in Redis at " + store.Addr(),
-		"statements, in Materialize at " + server.address,
+		fmt.Sprintf("sql: created %d; 0 were there, in Materialize at %s\n", objects(t)+1, server.Address), // and a secret
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
@@ -89,7 +91,7 @@ func TestEverythingTwice(t *testing.T) {
 			t.Errorf("%s has %q, want %q", name, topics[name], want)
 		}
 	}
-	models, statements := store.Dump(), server.taken()
+	models, statements := store.Dump(), server.Changes()
 	if !strings.Contains(models, "city-grid-neighbors") {
 		t.Error("the models are not in Redis")
 	}
@@ -107,13 +109,64 @@ func TestEverythingTwice(t *testing.T) {
 	if again := store.Dump(); again != models {
 		t.Errorf("what is in Redis became\n%s", again)
 	}
-	if again := server.taken()[len(statements):]; !slices.Equal(again, statements) {
-		t.Errorf("Materialize was told %q, the first time %q", again, statements)
+	if want := fmt.Sprintf("sql: created 0; %d were there, in Materialize at %s\n", objects(t)+1, server.Address); !strings.Contains(out, want) {
+		t.Errorf("%q is not in\n%s", want, out)
 	}
-	for _, s := range statements {
-		if !strings.Contains(s, "IF NOT EXISTS") && !strings.HasPrefix(s, "ALTER SECRET") {
-			t.Errorf("%q cannot be repeated", s)
+	if again, want := server.Changes()[len(statements):], "ALTER SECRET redpanda_password AS 's3''cret'"; !slices.Equal(again, []string{want}) {
+		t.Errorf("again Materialize was told %q, want %q and nothing else", again, want)
+	}
+}
+
+// objects is how many the program has.
+func objects(t *testing.T) int {
+	t.Helper()
+	program, err := sql.Load(sql.Files(), sql.Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(program)
+}
+
+// made are the statements that were not comments.
+func made(server *sqltest.Server) []string {
+	return slices.DeleteFunc(server.Changes(), func(s string) bool { return strings.HasPrefix(s, "COMMENT ON ") })
+}
+
+// What is there and differs is told of, and stays.
+func TestDrift(t *testing.T) {
+	e, _, _, server := servers(t)
+	if code, _, errs := e.run(t, "topics", "sql"); code != exitOK {
+		t.Fatal(errs)
+	}
+	server.Run(t, "CREATE VIEW forgotten AS SELECT 1")
+	before := server.Objects()
+	code, out, errs := e.run(t, "--trip-retention", "2 days", "sql")
+	if code != exitOK || errs != "" {
+		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	for _, want := range []string{
+		"sql: WARNING: changed: view pick_ups_typed is not as 10_trips.sql:9 has it now: drop ",
+		"sql: WARNING: extra: view forgotten is in no file: DROP VIEW forgotten, if nobody needs it\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
 		}
+	}
+	if after := server.Objects(); !slices.Equal(after, before) {
+		t.Errorf("%q became %q", before, after)
+	}
+}
+
+func TestCluster(t *testing.T) {
+	e, _, _, server := servers(t)
+	code, out, errs := e.run(t, "--cluster", "trips", "topics", "sql")
+	want := "setup: materialize at " + server.Address + ": sql: there is no cluster trips: there are quickstart, and CREATE CLUSTER makes one\n"
+	if code != exitFail || errs != want || len(server.Changes()) > 0 {
+		t.Errorf("exit code %d: %s%s, want %s", code, out, errs, want)
+	}
+	server.Set(func(o *sqltest.Options) { o.Clusters = []string{"quickstart", "trips"} })
+	if code, _, errs := e.run(t, "--cluster", "trips", "sql"); code != exitOK || server.Changes()[0] != `SET cluster = "trips"` {
+		t.Errorf("exit code %d: %s, and first %q", code, errs, server.Changes())
 	}
 }
 
@@ -130,7 +183,7 @@ func TestConnectionOfMaterialize(t *testing.T) {
 		"CREATE CONNECTION IF NOT EXISTS redpanda TO KAFKA ( BROKERS ('kafka:9092', 'other:9092'), SECURITY PROTOCOL = 'SASL_PLAINTEXT'," +
 			" SASL MECHANISMS = 'SCRAM-SHA-256', SASL USERNAME = 'app', SASL PASSWORD = SECRET redpanda_password )",
 	}
-	statements := server.taken()
+	statements := made(server)
 	if len(statements) < 3 || !slices.Equal(statements[:3], want) {
 		t.Errorf("Materialize was told %q\nwant first %q", statements, want)
 	}
@@ -138,17 +191,17 @@ func TestConnectionOfMaterialize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(statements) - 3; got != len(program) {
-		t.Errorf("%d statements followed, want the %d of the program", got, len(program))
+	if got := len(statements) - 3; got != len(program)-1 {
+		t.Errorf("%d statements followed, want the %d of the program but for its connection", got, len(program))
 	}
 
 	broker := startKafka(t).ListenAddrs()[0]
-	server = startMaterialize(t, "127.0.0.1:0")
-	plain := environment{"KAFKA_BROKERS": broker + "," + nobody(t), "MATERIALIZE_URL": "postgres://materialize@" + server.address}
+	server = sqltest.Start(t, "127.0.0.1:0")
+	plain := environment{"KAFKA_BROKERS": broker + "," + nobody(t), "MATERIALIZE_URL": "postgres://materialize@" + server.Address}
 	if code, out, errs := plain.run(t, "sql", "topics"); code != exitOK {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
 	}
-	if got, want := server.taken()[0], "CREATE CONNECTION IF NOT EXISTS redpanda TO KAFKA ( BROKER '"+broker+"', SECURITY PROTOCOL = 'PLAINTEXT' )"; got != want {
+	if got, want := server.Changes()[0], "CREATE CONNECTION IF NOT EXISTS redpanda TO KAFKA ( BROKER '"+broker+"', SECURITY PROTOCOL = 'PLAINTEXT' )"; got != want {
 		t.Errorf("Materialize was told %q, want %q", got, want)
 	}
 }
@@ -270,7 +323,7 @@ func TestWaitsForServers(t *testing.T) {
 			}
 			t.Cleanup(store.Close)
 		},
-		"Materialize": func() { startMaterialize(t, materializeAt) },
+		"Materialize": func() { sqltest.Start(t, materializeAt) },
 	}}
 	e := environment{"KAFKA_BROKERS": kafkaAt, "REDIS_URL": "redis://" + redisAt, "MATERIALIZE_URL": "postgres://materialize@" + materializeAt}
 	var errs bytes.Buffer
@@ -302,7 +355,7 @@ func TestWaitsForTwoServers(t *testing.T) {
 	}
 	out := &whenWaiting{then: map[string]func(){
 		"Kafka":       func() { startKafka(t, kfake.Ports(number), kfake.SeedTopics(1, events.Topics()...)) },
-		"Materialize": func() { startMaterialize(t, materializeAt) },
+		"Materialize": func() { sqltest.Start(t, materializeAt) },
 	}}
 	e := environment{"KAFKA_BROKERS": kafkaAt, "MATERIALIZE_URL": "postgres://materialize@" + materializeAt}
 	var errs bytes.Buffer
@@ -317,8 +370,10 @@ func TestWaitsForTwoServers(t *testing.T) {
 // A server that says that it starts is waited for as one that is not there.
 func TestWaitsForMaterializeToStart(t *testing.T) {
 	e, _, _, server := servers(t)
-	server.starting = &pgproto3.ErrorResponse{Severity: "FATAL", Code: "57P03", Message: "the system is starting up"}
-	out := &whenWaiting{then: map[string]func(){"Materialize": func() { server.set(func() { server.starting = nil }) }}}
+	server.Set(func(o *sqltest.Options) {
+		o.Starting = &pgproto3.ErrorResponse{Severity: "FATAL", Code: "57P03", Message: "the system is starting up"}
+	})
+	out := &whenWaiting{then: map[string]func(){"Materialize": func() { server.Set(func(o *sqltest.Options) { o.Starting = nil }) }}}
 	var errs bytes.Buffer
 	if code := run(t.Context(), []string{"--wait", "1m", "topics", "sql"}, func(name string) string { return e[name] }, out, &errs); code != exitOK {
 		t.Fatalf("exit code %d: %s%s", code, &out.text, &errs)

@@ -27,6 +27,8 @@ type options struct {
 	replicationFactor int
 	retention         time.Duration
 	materializeKafka  []string
+	cluster           string // of Materialize, empty is the session's own
+	tripRetention     string // an interval, empty is the program's own
 	wait              time.Duration
 }
 
@@ -43,6 +45,8 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.replicationFactor, "replication-factor", -1, "")
 	flags.DurationVar(&o.retention, "retention", 168*time.Hour, "")
 	materializeKafka := flags.String("materialize-kafka", "", "")
+	flags.StringVar(&o.cluster, "cluster", "", "")
+	flags.StringVar(&o.tripRetention, "trip-retention", "", "")
 	flags.DurationVar(&o.wait, "wait", 2*time.Minute, "")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return o, err

@@ -5,25 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"tripcast.dev/events"
 	"tripcast.dev/functions/kafka"
 	"tripcast.dev/sql"
-)
-
-const (
-	envMaterialize     = "MATERIALIZE_URL"
-	defaultMaterialize = "postgres://materialize@localhost:6875/materialize"
-
-	connectTimeout = 5 * time.Second
+	"tripcast.dev/sql/materialize"
 )
 
 func prepareSQL(o options, getenv func(string) string, out io.Writer) (step, error) {
@@ -31,24 +18,16 @@ func prepareSQL(o options, getenv func(string) string, out io.Writer) (step, err
 	if err != nil {
 		return nil, err
 	}
-	dsn := getenv(envMaterialize)
+	dsn := getenv(materialize.EnvURL)
 	if dsn == "" {
-		dsn = defaultMaterialize
+		dsn = materialize.DefaultURL
 	}
-	config, err := pgx.ParseConfig(dsn)
+	server, err := materialize.Parse(dsn, materialize.EnvURL)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("%s: %w", envMaterialize, err)}
+		return nil, usageError{err}
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
-	}
-	m := materialize{config: config, kafka: connection, brokers: connection.Brokers}
-	if o.materializeKafka != nil {
-		m.brokers = o.materializeKafka
-	}
-	variables := sql.Defaults()
-	variables["kafka_broker"] = m.brokers[0]
-	if m.program, err = sql.Load(sql.Files(), variables); err != nil {
+	deployment, err := prepareDeployment(o, connection)
+	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) error {
@@ -57,96 +36,64 @@ func prepareSQL(o options, getenv func(string) string, out io.Writer) (step, err
 		if err := check(ctx, connection, topics...); err != nil {
 			return err
 		}
-		if err := m.apply(ctx); err != nil {
+		result, err := deploy(ctx, server, deployment)
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "sql: %d statements, in Materialize at %s\n", len(m.program), m.address())
+		for _, warning := range result.Warnings() {
+			fmt.Fprintf(out, "sql: WARNING: %s\n", warning)
+		}
+		fmt.Fprintf(out, "sql: %s, in Materialize at %s\n", result, server.Address())
 		return nil
 	}, nil
 }
 
-// materialize is a server and what it is given.
-type materialize struct {
-	config  *pgx.ConnConfig
-	kafka   kafka.Connection
-	brokers []string // as Materialize sees them
-	program []sql.Statement
-}
-
-func (m materialize) address() string {
-	return net.JoinHostPort(m.config.Host, strconv.Itoa(int(m.config.Port)))
-}
-
-func (m materialize) apply(ctx context.Context) error {
-	db, err := pgx.ConnectConfig(ctx, m.config)
+// prepareDeployment is the program for a Kafka. One with TLS or users needs a
+// connection that the program does not have.
+func prepareDeployment(o options, connection kafka.Connection) (sql.Deployment, error) {
+	brokers := connection.Brokers // as Materialize sees them
+	if o.materializeKafka != nil {
+		brokers = o.materializeKafka
+	}
+	given := map[string]string{sql.VariableBroker: brokers[0]}
+	if o.tripRetention != "" {
+		given[sql.VariableTripRetention] = o.tripRetention
+	}
+	variables, err := sql.Variables(sql.Files(), sql.Defaults(), given)
 	if err != nil {
-		return m.explain(err)
+		return sql.Deployment{}, usageError{err}
+	}
+	program, err := sql.Load(sql.Files(), variables)
+	if err != nil {
+		return sql.Deployment{}, err
+	}
+	deployment := sql.Deployment{Statements: program, Cluster: o.cluster}
+	if connection.Protocol != kafka.Plaintext {
+		secured := sql.Connection(connection)
+		secured.Brokers = brokers
+		deployment.Connection = &secured
+	}
+	return deployment, nil
+}
+
+func deploy(ctx context.Context, server materialize.Server, deployment sql.Deployment) (sql.Result, error) {
+	db, err := server.Connect(ctx)
+	if err != nil {
+		return sql.Result{}, waitIfTemporary(err)
 	}
 	defer db.Close(context.WithoutCancel(ctx))
-	if m.kafka.Protocol != kafka.Plaintext {
-		if err := m.connection().Apply(ctx, db); err != nil {
-			return m.refused(err)
-		}
+	result, err := deployment.Apply(ctx, db)
+	if err != nil {
+		return result, waitIfTemporary(server.Refused(err))
 	}
-	if err := sql.Apply(ctx, db, m.program); err != nil {
-		return m.refused(err)
-	}
-	return nil
+	return result, nil
 }
 
-// connection is the one that takes the place of the program's, which has
-// neither TLS nor users.
-func (m materialize) connection() sql.Connection {
-	connection := sql.Connection(m.kafka)
-	connection.Brokers = m.brokers
-	return connection
-}
-
-// explain makes one line of why there is no connection to Materialize. Codes are
-// those of Postgres.
-func (m materialize) explain(err error) error {
-	var answer *pgconn.PgError
-	if !errors.As(err, &answer) {
-		return m.unreachable(err)
-	}
-	switch {
-	case strings.HasPrefix(answer.Code, "28"): // invalid authorization
-		return fmt.Errorf("materialize: %s refuses user %s with the password of %s: %s", m.address(), m.config.User, envMaterialize, answer.Message)
-	case strings.HasPrefix(answer.Code, "3D"): // invalid catalog name
-		return fmt.Errorf("materialize: %s has no database %s, which %s names: %s", m.address(), m.config.Database, envMaterialize, answer.Message)
-	case strings.HasPrefix(answer.Code, "57P"): // starting, or going down
-		return notYet{"Materialize", fmt.Errorf("materialize: %s is not ready: %s", m.address(), answer.Message)}
-	}
-	return fmt.Errorf("materialize: %s refuses the connection: %s (%s)", m.address(), answer.Message, answer.Code)
-}
-
-// unreachable is a server that gave no answer of Postgres's.
-func (m materialize) unreachable(err error) error {
-	if strings.Contains(err.Error(), "server refused TLS connection") {
-		return fmt.Errorf("materialize: %s has no TLS, which %s wants: sslmode=disable goes without", m.address(), envMaterialize)
-	}
-	return notYet{"Materialize", unreachable("materialize", m.address(), err)}
-}
-
-// refused is a statement that Materialize does not take. The error of package
-// sql names the place of it.
-func (m materialize) refused(err error) error {
-	err = fmt.Errorf("materialize at %s: %w", m.address(), err)
-	var answer *pgconn.PgError
-	switch {
-	case !errors.As(err, &answer):
-		return notYet{"Materialize", err} // the connection broke
-	case withoutHeaders(answer):
-		return fmt.Errorf("%w: the headers of sinks are switched off, and without them no record is a CloudEvent: "+
-			"start Materialize with MZ_SYSTEM_PARAMETER_DEFAULT=enable_kafka_sink_headers=true, "+
-			"or say ALTER SYSTEM SET enable_kafka_sink_headers = true as mz_system, on port 6877", err)
+// waitIfTemporary is notYet for what passes.
+func waitIfTemporary(err error) error {
+	var problem *materialize.Error
+	if errors.As(err, &problem) && problem.Temporary() {
+		return notYet{"Materialize", err}
 	}
 	return err
-}
-
-// withoutHeaders reports whether a statement was refused because HEADERS of
-// sinks is behind a switch, which is off by default.
-func withoutHeaders(answer *pgconn.PgError) bool {
-	said := strings.ToLower(answer.Message + " " + answer.Detail + " " + answer.Hint)
-	return strings.Contains(said, "headers") && strings.Contains(said, "not ")
 }
