@@ -326,8 +326,8 @@ func (s *system) startSQL(ctx context.Context) error {
 	return err
 }
 
-// applySQL applies the program to Materialize. Of a Kafka with TLS or users it
-// makes the connection first.
+// applySQL applies the program to Materialize, and logs how what is there differs.
+// Of a Kafka with TLS or users it makes the connection, too.
 func (s *system) applySQL(ctx context.Context, statements []sql.Statement) error {
 	conn, err := connectSQL(ctx, s.materialize)
 	if err != nil {
@@ -335,16 +335,22 @@ func (s *system) applySQL(ctx context.Context, statements []sql.Statement) error
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	s.sqlAt = fmt.Sprintf("%s:%d", conn.Config().Host, conn.Config().Port)
+	deployment := sql.Deployment{Statements: statements}
 	if k := s.kafka; k.Protocol != kafka.Plaintext {
 		connection := sql.Connection(k)
 		if s.materializeKafka != "" {
 			connection.Brokers = strings.Split(s.materializeKafka, ",")
 		}
-		if err := connection.Apply(ctx, conn); err != nil {
-			return fmt.Errorf("--materialize: %w", err)
-		}
+		deployment.Connection = &connection
 	}
-	return sql.Apply(ctx, conn, statements)
+	result, err := deployment.Apply(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("--materialize: %w", err)
+	}
+	for _, warning := range result.Warnings() {
+		s.log.Warn("Materialize is not as sql/ has it", "what", warning)
+	}
+	return nil
 }
 
 func (s *system) startCounting(ctx context.Context) error {
