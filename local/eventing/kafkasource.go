@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"sync"
@@ -46,7 +45,7 @@ type source struct {
 	name       string // namespace/name
 	cfg        *Config
 	log        *slog.Logger
-	transport  *http.Transport // of both endpoints
+	transport  *transport // of both endpoints
 	sink       *endpoint
 	deadLetter *endpoint
 	delivery   delivery
@@ -116,18 +115,6 @@ func (e *Eventing) newSource(m *manifest.KafkaSource) (*source, error) {
 	s.polling, s.stopPolling = context.WithCancel(context.Background())
 	s.requests, s.giveUp = context.WithCancel(context.Background())
 	return s, nil
-}
-
-// newTransport keeps a connection for every delivery that may be under way.
-// Two per host, the default, would open and close one for nearly every event.
-func newTransport(inFlight int) *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy = nil
-	t.MaxIdleConns = 0
-	t.MaxIdleConnsPerHost = inFlight
-	t.DisableCompression = true
-	t.ForceAttemptHTTP2 = false
-	return t
 }
 
 // start consumes in the background until close.
