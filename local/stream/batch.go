@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ const batchRows = "batch_rows"
 
 // NewBatch plans the program, as New does.
 func NewBatch(ctx context.Context, statements []sql.Statement) (*Batch, error) {
-	e, err := newEngine(ctx, statements)
+	e, err := newEngine(ctx, statements, slog.Default())
 	if err != nil {
 		return nil, err
 	}

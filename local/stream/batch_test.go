@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -100,7 +101,7 @@ type recording struct {
 func (rec *recording) ticked(t *testing.T, statements []tripsql.Statement, random *rand.Rand, most int) *written {
 	t.Helper()
 	ctx := t.Context()
-	e, err := newEngine(ctx, statements)
+	e, err := newEngine(ctx, statements, slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -65,7 +66,7 @@ func BenchmarkTick(b *testing.B) {
 		for _, fresh := range []int{10, 1_000} {
 			b.Run(fmt.Sprintf("live=%d/new=%d", live, fresh), func(b *testing.B) {
 				ctx := context.Background()
-				e, err := newEngine(ctx, tripcast(b))
+				e, err := newEngine(ctx, tripcast(b), slog.Default())
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -75,7 +76,7 @@ func TestFeaturesAreWrittenOnce(t *testing.T) {
 		for _, size := range sizes {
 			h := &harness{t: t, offsets: map[string]int64{}}
 			var err error
-			if h.engine, err = newEngine(t.Context(), tripcast(t)); err != nil {
+			if h.engine, err = newEngine(t.Context(), tripcast(t), slog.Default()); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = h.engine.close() })

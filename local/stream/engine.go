@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,13 +30,16 @@ type engine struct {
 	// bring them up to date again.
 	wanted map[*view]int
 	next   time.Time
+	// left counts the rows that a view cannot compute, and log tells of them.
+	left map[*view]int
+	log  *slog.Logger
 	// limits of what is kept for nobody: see sleep.
 	maxWaiting int
 	drowsy     time.Duration
 }
 
 // newEngine plans every view of the program.
-func newEngine(ctx context.Context, statements []tripsql.Statement) (*engine, error) {
+func newEngine(ctx context.Context, statements []tripsql.Statement, log *slog.Logger) (*engine, error) {
 	p, err := parseProgram(statements)
 	if err != nil {
 		return nil, err
@@ -43,7 +48,7 @@ func newEngine(ctx context.Context, statements []tripsql.Statement) (*engine, er
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{program: p, db: db, sources: map[string]*relation{}, byName: map[string]*view{}, wanted: map[*view]int{}, maxWaiting: maxWaiting, drowsy: drowsy}
+	e := &engine{program: p, db: db, sources: map[string]*relation{}, byName: map[string]*view{}, wanted: map[*view]int{}, left: map[*view]int{}, log: log, maxWaiting: maxWaiting, drowsy: drowsy}
 	if err := e.plan(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -71,10 +76,21 @@ func (e *engine) plan(ctx context.Context) error {
 		if v.out != nil {
 			planner.relations[v.name] = v.out
 		}
+		v.failed = func(err error) { e.leaveOut(v, err) }
 		e.views = append(e.views, v)
 		e.byName[v.name] = v
 	}
 	return e.checkSinks()
+}
+
+// leaveOut tells of rows that cannot be computed. Materialize would give nothing
+// of the view any more; here it is all but them. Of many, fewer and fewer are
+// told.
+func (e *engine) leaveOut(v *view, err error) {
+	e.left[v]++
+	if n := e.left[v]; n&(n-1) == 0 {
+		e.log.Error("a view cannot be computed for a record, whose rows are left out", "view", v.name, "at", v.at.String(), "err", err, "so_far", n)
+	}
 }
 
 // needed are the views that a sink stands on, directly or not.
@@ -127,6 +143,8 @@ func (e *engine) close() error {
 func (e *engine) advance(ctx context.Context, now time.Time, in map[string][]row) (map[string]delta, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	// A tick is not left halfway, and DuckDB need not watch for it.
+	ctx = context.WithoutCancel(ctx)
 	deltas := map[*relation]delta{}
 	for name, rows := range in {
 		s := e.sources[name]
@@ -341,7 +359,7 @@ func (v *view) takeIn(ctx context.Context, now int64) (delta, error) {
 	case summed:
 		err = v.updateSums(ctx, &out)
 	case whole:
-		err = v.updateWhole(ctx, &out)
+		v.updateWhole(ctx, &out)
 	}
 	if err != nil {
 		return delta{}, err
@@ -357,17 +375,16 @@ func (v *view) takeIn(ctx context.Context, now int64) (delta, error) {
 	return out, nil
 }
 
-// updateSums aggregates the rows that came and the rows that went, and merges
-// both into the groups.
+// updateSums adds the rows that came, takes away those that went, and shows the
+// groups that changed.
 func (v *view) updateSums(ctx context.Context, out *delta) error {
-	in := v.inputs[0]
 	touched := map[string]*group{}
 	var order []string
 	if v.sums.global {
 		touched[""], order = v.sums.group("", nil), []string{""}
 	}
 	var scratch []byte
-	err := v.signed(ctx, in, func(values []value) error {
+	err := v.signed(ctx, func(values []value) error {
 		scratch = scratch[:0]
 		for k, c := range v.sums.keys {
 			scratch = appendKeyField(scratch, c.kind, values[k])
@@ -394,21 +411,54 @@ func (v *view) updateSums(ctx context.Context, out *delta) error {
 
 // signed calls each with what the rows that went take from the view's sums, and
 // what those that came add.
-func (v *view) signed(ctx context.Context, in *input, each func(values []value) error) error {
-	if v.sums.plain == nil {
-		in.feed.rows = in.feed.rows[:0]
-		for _, r := range v.pending[0].removed {
-			in.feed.rows = append(in.feed.rows, fed{partition: -1, data: r.data})
-		}
-		for _, r := range v.pending[0].added {
-			in.feed.rows = append(in.feed.rows, fed{partition: 1, data: r.data})
-		}
-		if len(in.feed.rows) == 0 {
-			return nil
-		}
-		return v.query.run(ctx, nil, each)
+func (v *view) signed(ctx context.Context, each func(values []value) error) error {
+	if v.sums.plain != nil {
+		return v.signedPlain(each)
 	}
-	decoded := make([]value, len(in.relation.columns))
+	rows := make([]fed, 0, v.waiting())
+	for _, r := range v.pending[0].removed {
+		rows = append(rows, fed{partition: -1, data: r.data})
+	}
+	for _, r := range v.pending[0].added {
+		rows = append(rows, fed{partition: 1, data: r.data})
+	}
+	return v.signedQuery(ctx, rows, each)
+}
+
+// signedQuery asks DuckDB. Rows for which it has no answer are left out: they are
+// when they come, and when they go.
+func (v *view) signedQuery(ctx context.Context, rows []fed, each func(values []value) error) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	v.inputs[0].feed.rows = rows
+	var answers [][]value
+	err := v.query.run(ctx, nil, func(values []value) error {
+		answers = append(answers, slices.Clone(values))
+		return nil
+	})
+	switch half := len(rows) / 2; {
+	case err == nil:
+	case len(rows) == 1:
+		v.failed(err)
+		return nil
+	default:
+		if err := v.signedQuery(ctx, rows[:half], each); err != nil {
+			return err
+		}
+		return v.signedQuery(ctx, rows[half:], each)
+	}
+	for _, values := range answers {
+		if err := each(values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) signedPlain(each func(values []value) error) error {
+	columns := v.inputs[0].relation.columns
+	decoded := make([]value, len(columns))
 	values := make([]value, len(v.sums.plain)+1)
 	for _, side := range []struct {
 		rows []row
@@ -416,7 +466,7 @@ func (v *view) signed(ctx context.Context, in *input, each func(values []value) 
 	}{{v.pending[0].removed, -1}, {v.pending[0].added, 1}} {
 		values[len(v.sums.plain)] = intValue(side.sign)
 		for _, r := range side.rows {
-			decodeRow(r.data, in.relation.columns, decoded)
+			decodeRow(r.data, columns, decoded)
 			for i, c := range v.sums.plain {
 				values[i] = decoded[c]
 			}
@@ -428,9 +478,12 @@ func (v *view) signed(ctx context.Context, in *input, each func(values []value) 
 	return nil
 }
 
-// updateWhole computes the view from all its input and keeps what differs.
-func (v *view) updateWhole(ctx context.Context, out *delta) error {
-	return v.out.recompute(ctx, v.query, out)
+// updateWhole computes the view from all its input and keeps what differs. Where
+// that fails it stays what it was.
+func (v *view) updateWhole(ctx context.Context, out *delta) {
+	if err := v.out.recompute(ctx, v.query, out); err != nil {
+		v.failed(err)
+	}
 }
 
 // recompute makes the relation what a query gives, and keeps what does not

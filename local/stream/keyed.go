@@ -5,13 +5,13 @@ import "context"
 // affected are the partitions to compute again, in the order in which their
 // input came: what goes out keeps the order of what came in.
 type affected struct {
-	names  []string
-	number map[string]int
+	names []string
+	known map[string]bool
 }
 
 func (a *affected) add(partition string) {
-	if _, ok := a.number[partition]; !ok {
-		a.number[partition] = len(a.names)
+	if !a.known[partition] {
+		a.known[partition] = true
 		a.names = append(a.names, partition)
 	}
 }
@@ -19,7 +19,7 @@ func (a *affected) add(partition string) {
 // updateKeyed finds the partitions that a change can have reached, computes
 // them from the inputs as they are now, and replaces them.
 func (v *view) updateKeyed(ctx context.Context, now int64, out *delta) error {
-	a := &affected{number: map[string]int{}}
+	a := &affected{known: map[string]bool{}}
 	for i := range v.inputs {
 		for _, r := range v.pending[i].removed {
 			v.reach(i, r, a)
@@ -28,15 +28,39 @@ func (v *view) updateKeyed(ctx context.Context, now int64, out *delta) error {
 			v.reach(i, r, a)
 		}
 	}
-	if len(a.names) == 0 {
+	return v.compute(ctx, a.names, now, out)
+}
+
+// compute replaces the rows of some partitions. Those that cannot be computed, for
+// a cast that fails or a division by zero, are found by halves and left out.
+func (v *view) compute(ctx context.Context, partitions []string, now int64, out *delta) error {
+	if len(partitions) == 0 {
 		return nil
 	}
-	v.feed(a)
-	results := make([][]string, len(a.names))
-	untils := make([][]int64, len(a.names))
+	err := v.tryCompute(ctx, partitions, now, out)
+	switch {
+	case err == nil:
+		return nil
+	case len(partitions) == 1:
+		v.failed(err)
+		v.out.replaceUntil(partitions[0], nil, nil, out)
+		return nil
+	}
+	half := len(partitions) / 2
+	if err := v.compute(ctx, partitions[:half], now, out); err != nil {
+		return err
+	}
+	return v.compute(ctx, partitions[half:], now, out)
+}
+
+// tryCompute changes nothing where it fails.
+func (v *view) tryCompute(ctx context.Context, partitions []string, now int64, out *delta) error {
+	v.feed(partitions)
+	results := make([][]string, len(partitions))
+	untils := make([][]int64, len(partitions))
 	var firsts [][]value
 	if v.distinct {
-		firsts = make([][]value, len(a.names))
+		firsts = make([][]value, len(partitions))
 	}
 	var scratch []byte
 	err := v.query.run(ctx, nil, func(values []value) error {
@@ -62,7 +86,7 @@ func (v *view) updateKeyed(ctx context.Context, now int64, out *delta) error {
 	if err != nil {
 		return err
 	}
-	for n, partition := range a.names {
+	for n, partition := range partitions {
 		if v.until {
 			v.out.replaceUntil(partition, results[n], untils[n], out)
 		} else {
@@ -96,12 +120,12 @@ func (v *view) reach(i int, r row, a *affected) {
 }
 
 // feed fills the feeds with what the affected partitions are computed from.
-func (v *view) feed(a *affected) {
+func (v *view) feed(partitions []string) {
 	for _, in := range v.inputs {
 		in.feed.rows = in.feed.rows[:0]
 	}
 	driver := v.inputs[0]
-	for n, name := range a.names {
+	for n, name := range partitions {
 		if driver.columns == nil {
 			for _, data := range driver.relation.rows[name] {
 				driver.feed.rows = append(driver.feed.rows, fed{partition: int64(n), data: data})

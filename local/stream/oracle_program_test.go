@@ -3,6 +3,7 @@ package stream
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -221,7 +222,7 @@ func (h *harness) wantAsked(now time.Time) {
 
 // How the views of sql/ are kept: a change that makes one slow shows here.
 func TestProgramStrategies(t *testing.T) {
-	e, err := newEngine(t.Context(), tripcast(t))
+	e, err := newEngine(t.Context(), tripcast(t), slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -127,7 +128,7 @@ type harness struct {
 
 func newHarness(t *testing.T, statements []tripsql.Statement) *harness {
 	t.Helper()
-	e, err := newEngine(t.Context(), statements)
+	e, err := newEngine(t.Context(), statements, slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,8 @@ type view struct {
 	first    []ordering // of DISTINCT ON: by what a partition's one row is chosen
 	distinct bool
 	until    bool // the query says when a row's life ends
+	// failed is told why rows are left out.
+	failed func(error)
 	// deferred views feed no sink: they may lag behind by a moment.
 	deferred bool
 	asleep   bool      // and holds nothing: see engine.sleep

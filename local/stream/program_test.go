@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -134,7 +135,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown function", aSource + aView + "CREATE VIEW w AS SELECT id, nix(n) AS t FROM v;" + sunk("w"), "test.sql:3", "nix does not exist"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e, err := newEngine(t.Context(), script(t, c.text))
+			e, err := newEngine(t.Context(), script(t, c.text), slog.Default())
 			if err == nil {
 				_ = e.close()
 				t.Fatal("it is accepted")
@@ -155,7 +156,7 @@ func TestRefusalsShowTheStatement(t *testing.T) {
 
 // A view that nothing needs is not worth a refusal: it is computed when asked.
 func TestViewsThatNoSinkNeedsAreAsked(t *testing.T) {
-	e, err := newEngine(t.Context(), script(t, aSource+aView+"CREATE VIEW w AS SELECT count(*) AS n FROM v HAVING count(*) > 1"))
+	e, err := newEngine(t.Context(), script(t, aSource+aView+"CREATE VIEW w AS SELECT count(*) AS n FROM v HAVING count(*) > 1"), slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

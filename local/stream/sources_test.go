@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ func newer(t *testing.T) []tripsql.Statement {
 // planned is what is run of a program, one line for each source, view and sink.
 func planned(t *testing.T, statements []tripsql.Statement) []string {
 	t.Helper()
-	e, err := newEngine(t.Context(), statements)
+	e, err := newEngine(t.Context(), statements, slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

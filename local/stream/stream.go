@@ -40,7 +40,8 @@
 // # What it does not promise
 //
 // A value that is not JSON puts a source of Materialize into an error state;
-// here it is logged and left out. A cast that fails ends Run. Integers are all
+// here it is logged and left out. So is what a view cannot compute, for a cast that
+// fails. Integers are all
 // int8, jsonb is equal where its text is, and a sum of int8 divides as an
 // integer where Materialize has a numeric: cast it first. Sources are read once
 // each and their records are not kept: select from the views. A subscription is
@@ -110,7 +111,7 @@ func New(ctx context.Context, config Config) (*Stream, error) {
 	if config.Tick == 0 {
 		config.Tick = 5 * time.Millisecond
 	}
-	e, err := newEngine(ctx, config.Statements)
+	e, err := newEngine(ctx, config.Statements, config.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ var dashboard = []string{
 // busyCity is a stream that nobody runs, with trips that have ended in it.
 func busyCity(b *testing.B, trips int) (*Stream, *load) {
 	b.Helper()
-	e, err := newEngine(b.Context(), tripcast(b))
+	e, err := newEngine(b.Context(), tripcast(b), slog.Default())
 	if err != nil {
 		b.Fatal(err)
 	}
