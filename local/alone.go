@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net/url"
 
 	"tripcast.dev/functions/kafka"
@@ -118,6 +119,7 @@ func streamAlone(ctx context.Context, in invocation) error {
 	flags := in.flags("stream", streamUsage)
 	brokers := flags.String("kafka", "", kafkaFlag)
 	listen := flags.String("sql-listen", defaultSQL, "`address` of the Postgres protocol")
+	dir := flags.String("sql", "", sqlFlag)
 	retention := flags.String("trip-retention", "", retentionFlag)
 	verbose := flags.Bool("v", false, "log every event")
 	if err := in.parse(flags); err != nil {
@@ -127,7 +129,13 @@ func streamAlone(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	statements, err := program(k.Brokers[0], *retention)
+	var files fs.FS // as built in
+	if *dir != "" {
+		if files, _, err = openProgram(*dir, *retention); err != nil {
+			return usageError{err}
+		}
+	}
+	statements, err := programOf(files, k.Brokers[0], *retention)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tripcast.dev/events"
+	"tripcast.dev/functions/kafka"
+	"tripcast.dev/functions/simulate"
+	"tripcast.dev/local/replay"
+	"tripcast.dev/sql"
+)
+
+const sqlFlag = "`folder` of a program of your own: numbered .sql files as those of sql/ (else sql/ as built in)"
+
+// openProgram is the folder of --sql. What is wrong with its files is told before
+// anything is started.
+func openProgram(dir, retention string) (fs.FS, []sql.Statement, error) {
+	files := os.DirFS(dir)
+	statements, err := programOf(files, "localhost:9092", retention)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--sql %s: %w", dir, err)
+	}
+	return files, statements, nil
+}
+
+// programOf is a program for this Kafka. An empty retention is the program's own.
+func programOf(files fs.FS, broker, retention string) ([]sql.Statement, error) {
+	if files == nil {
+		files = sql.Files()
+	}
+	defaults := sql.Defaults()
+	defaults["kafka_broker"] = broker
+	variables, err := sql.Used(files, defaults)
+	if err != nil {
+		return nil, err
+	}
+	if retention != "" {
+		variables["trip_retention"] = retention
+	}
+	return sql.Load(files, variables)
+}
+
+// readsTrips reports whether a program is about trips that simulate plays.
+func readsTrips(statements []sql.Statement) bool {
+	topics := sql.SourceTopics(statements)
+	return slices.Contains(topics, events.TopicPickUps) && slices.Contains(topics, events.TopicDropOffs)
+}
+
+// inputsOf are the topics that a program reads and does not fill itself, by way of
+// the functions.
+func inputsOf(statements []sql.Statement) []string {
+	return slices.DeleteFunc(sql.SourceTopics(statements), func(topic string) bool { return slices.Contains(replay.Outputs(), topic) })
+}
+
+// choose takes --sql, and the trips that are played into it.
+func (o *options) choose(dir string, tripsGiven bool) error {
+	if dir == "" {
+		return nil
+	}
+	files, statements, err := openProgram(dir, o.retention)
+	if err != nil {
+		return err
+	}
+	o.sql, o.sqlDir = files, dir
+	if readsTrips(statements) {
+		return nil
+	}
+	if !tripsGiven {
+		o.trips = tripsNone
+	}
+	if o.trips != tripsNone {
+		return fmt.Errorf("--trips %s would be played into %s and %s, which %s does not read: it reads %s. Leave --trips out, and send events there",
+			o.trips, events.TopicPickUps, events.TopicDropOffs, dir, strings.Join(inputsOf(statements), ", "))
+	}
+	return needModels(dir, o.models)
+}
+
+// needModels refuses the built-in catalogue for features that it does not know.
+func needModels(dir, models string) error {
+	if models == "" {
+		return fmt.Errorf("--sql %s is not about trips, and the models built in are for nothing else: --models FILE names your catalogue", dir)
+	}
+	return nil
+}
+
+// loadProgram reads the SQL, and makes the topics that it reads where they are
+// missing: whoever sends events may come later.
+func (s *system) loadProgram(ctx context.Context) (err error) {
+	broker := s.kafka.Brokers[0]
+	if s.materializeKafka != "" {
+		broker = s.materializeKafka
+	}
+	if s.statements, err = programOf(s.sql, broker, s.retention); err != nil {
+		return err
+	}
+	return makeTopics(ctx, s.kafka, inputsOf(s.statements))
+}
+
+// makeTopics creates what is missing.
+func makeTopics(ctx context.Context, k kafka.Connection, topics []string) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	client, err := k.Client(kgo.ClientID("tripcast-local"))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	admin := kadm.NewClient(client)
+	known, err := admin.ListTopics(ctx, topics...)
+	if err != nil {
+		return fmt.Errorf("looking for the topics that the SQL reads: %w", err)
+	}
+	for _, topic := range topics {
+		if !errors.Is(known[topic].Err, kerr.UnknownTopicOrPartition) {
+			continue
+		}
+		const brokerDefault = -1 // replication
+		_, err := admin.CreateTopic(ctx, simulate.DefaultPartitions, brokerDefault, nil, topic)
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("creating topic %s, which the SQL reads: %w", topic, err)
+		}
+	}
+	return nil
+}
