@@ -51,7 +51,9 @@ type replayer struct {
 	kafka kafka.Connection // if brokers are given
 	want  *replay.Outcome  // nil if nothing is compared
 	sql   fs.FS            // nil: as built in
-	reads []string         // topics that the SQL of a system of its own takes in
+	// unknown says that the SQL is not about trips.
+	unknown bool
+	reads   []string // topics that the SQL of a system of its own takes in
 }
 
 func replayCommand(ctx context.Context, in invocation) error {
@@ -177,9 +179,12 @@ func (r *replayer) compare(stdout io.Writer, outcome *replay.Outcome) error {
 	return fmt.Errorf("%d differences from %s: --update makes this outcome the golden one", len(differences), r.golden)
 }
 
+// settles reports whether records are played as fast as they are answered: see atOnce.
+func (r *replayer) settles() bool { return r.unknown && r.play.Speed == 0 }
+
 // intoOwn starts a system for the replay.
 func (r *replayer) intoOwn(ctx context.Context, screen *screen, records iter.Seq2[recordings.Record, error]) (*replay.Outcome, *replay.Report, error) {
-	own, err := startOwnWith(ctx, options{models: r.models, verbose: r.verbose, rig: rig{sql: r.sql, newest: r.step}}, screen)
+	own, err := startOwnWith(ctx, options{models: r.models, verbose: r.verbose, rig: rig{sql: r.sql, newest: r.step || r.settles()}}, screen)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -374,10 +379,10 @@ func (r *replayer) chooseProgram() error {
 		return err
 	}
 	r.sql, r.reads = files, inputsOf(statements)
-	if readsTrips(statements) {
-		return nil
+	if r.unknown = !readsTrips(statements); r.unknown {
+		return needModels(r.sqlDir, r.models)
 	}
-	return needModels(r.sqlDir, r.models)
+	return nil
 }
 
 func (r *replayer) chooseTopics(topics string) error {

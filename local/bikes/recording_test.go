@@ -112,7 +112,7 @@ func spells() []spell {
 	var all []spell
 	for n := range stations {
 		s := spell{station: fmt.Sprintf("s%03d", n+1), capacity: capacities[random.IntN(len(capacities))]}
-		remote := 400 + random.IntN(2200) // per mille: how seldom anybody comes by
+		remote := 500 + random.IntN(1200) // per mille: how seldom anybody comes by
 		at := first.Add(time.Duration(random.IntN(300)) * time.Minute)
 		for at.Before(last) {
 			s.from, s.raining = at, raining(at)
@@ -129,24 +129,20 @@ func spells() []spell {
 	return all
 }
 
+// perHour is by how many tenths an hour of the day lets a station stay empty longer:
+// at night nobody rides, and at the rush hours many come by.
+var perHour = [24]int{20, 21, 22, 22, 20, 17, 12, 8, 6, 7, 9, 10, 10, 10, 9, 8, 7, 6, 7, 9, 11, 13, 16, 18}
+
 func (s spell) lasts(remote int, random *rand.Rand) time.Duration {
-	hour, weekend := s.from.Hour(), s.from.Weekday() == time.Saturday || s.from.Weekday() == time.Sunday
-	seconds := 1500 * remote / 1000 * 20 / (8 + s.capacity/2)
-	switch {
-	case hour < 6 || hour >= 22:
-		seconds = seconds * 22 / 10
-	case !weekend && (hour >= 7 && hour < 10 || hour >= 16 && hour < 19):
-		seconds = seconds * 5 / 10
-	}
-	if weekend {
-		seconds = seconds * 13 / 10
+	seconds := 1800 * remote / 1000 * 20 / (8 + s.capacity/2) * perHour[s.from.Hour()] / 10
+	if day := s.from.Weekday(); day == time.Saturday || day == time.Sunday {
+		seconds = seconds * 14 / 10
 	}
 	if s.raining {
-		seconds = seconds * 18 / 10
+		seconds = seconds * 2
 	}
-	chance := 400 + random.IntN(600) + random.IntN(600) // per mille, around 1000
-	minutes := seconds * chance / 1000 / 60
-	return time.Duration(max(1, minutes)) * time.Minute
+	chance := 500 + random.IntN(500) + random.IntN(500) // per mille, around 1000
+	return time.Duration(max(1, seconds*chance/1000/60)) * time.Minute
 }
 
 // raining is a shower a day, of some hours.
