@@ -3,11 +3,13 @@ package live
 import (
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 )
 
 // source is where views come from, in parts that fail on their own. It answers
-// when all of its parts do. The Feed's mutex guards it.
+// when all of its parts do; if some do, those that are missing are no fault. The
+// Feed's mutex guards it.
 type source struct {
 	name string // for the log
 	log  *slog.Logger
@@ -61,14 +63,25 @@ func (s *source) update() {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	var missing []string
+	some := false
+	for _, p := range s.parts {
+		some = some || p.live
+	}
 	for _, name := range names {
-		if p := s.parts[name]; !p.live {
+		p := s.parts[name]
+		switch {
+		case p.live:
+		case some && p.err.missing:
+			missing = append(missing, name)
+		default:
 			next.State = s.notLive()
 			if next.Error == "" {
 				next.Error, cause = p.err.text, p.err.cause
 			}
 		}
 	}
+	next.Missing = strings.Join(missing, ", ")
 	next.Since = s.shown.Since
 	if next.State != s.shown.State {
 		next.Since = time.Now().UnixMilli()
