@@ -27,6 +27,9 @@ const sqlFlag = "`folder` of a program of your own: numbered .sql files as those
 // anything is started.
 func openProgram(dir, retention string) (fs.FS, []sql.Statement, error) {
 	files := os.DirFS(dir)
+	if _, err := fs.ReadDir(files, "."); err != nil {
+		return nil, nil, fmt.Errorf("--sql: %w", err)
+	}
 	statements, err := programOf(files, "localhost:9092", retention)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--sql %s: %w", dir, err)

@@ -122,7 +122,11 @@ func (s *system) greet() error {
 	default:
 		speed = " as fast as the pipeline takes them"
 	}
-	fmt.Fprintf(s.screen, "predict %s   learn %s   trips: %s%s\n", s.urls["predict"], s.urls["learn"], s.trips, speed)
+	input := "trips: " + s.trips + speed
+	if !readsTrips(s.statements) {
+		input = s.sqlDir + " reads " + strings.Join(inputsOf(s.statements), ", ")
+	}
+	fmt.Fprintf(s.screen, "predict %s   learn %s   %s\n", s.urls["predict"], s.urls["learn"], input)
 	return nil
 }
 

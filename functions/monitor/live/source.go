@@ -64,18 +64,17 @@ func (s *source) update() {
 	}
 	slices.Sort(names)
 	var missing []string
-	some := false
-	for _, p := range s.parts {
-		some = some || p.live
-	}
+	some, waiting := s.anyLive()
 	for _, name := range names {
 		p := s.parts[name]
 		switch {
 		case p.live:
 		case some && p.err.missing:
 			missing = append(missing, name)
+		case waiting && p.err.missing: // perhaps others are there
+			next.State = s.notLive(waiting)
 		default:
-			next.State = s.notLive()
+			next.State = s.notLive(waiting)
 			if next.Error == "" {
 				next.Error, cause = p.err.text, p.err.cause
 			}
@@ -90,8 +89,20 @@ func (s *source) update() {
 	s.shown = next
 }
 
-func (s *source) notLive() string {
+// anyLive reports whether any part is, and whether any has not been heard of yet.
+func (s *source) anyLive() (some, waiting bool) {
 	for _, p := range s.parts {
+		some = some || p.live
+		waiting = waiting || !p.live && p.err.text == ""
+	}
+	return some, waiting
+}
+
+func (s *source) notLive(waiting bool) string {
+	for _, p := range s.parts {
+		if waiting && p.err.missing {
+			continue
+		}
 		if p.err.text != "" && s.answered {
 			return Away
 		}
