@@ -34,7 +34,14 @@ type process struct {
 // well.
 func spawn(t *testing.T, name, binary string, env []string, arguments ...string) *process {
 	t.Helper()
+	return spawnIn(t, ".", name, binary, env, arguments...)
+}
+
+// spawnIn runs a binary in a folder.
+func spawnIn(t *testing.T, folder, name, binary string, env []string, arguments ...string) *process {
+	t.Helper()
 	p := &process{name: name, cmd: exec.Command(binary, arguments...), ended: make(chan struct{})}
+	p.cmd.Dir = folder
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
 	if err := p.cmd.Start(); err != nil {
