@@ -110,6 +110,7 @@ const streamUsage = `local stream is Materialize's stand-in on a Kafka, with the
 a signal.
 
   local stream --kafka redpanda:9092 --sql-listen 0.0.0.0:6875
+  local stream --kafka redpanda:9092 --sql local/bikes/sql
 
 Its health: local health postgres://materialize@HOST:PORT/materialize
 
@@ -120,7 +121,8 @@ func streamAlone(ctx context.Context, in invocation) error {
 	brokers := flags.String("kafka", "", kafkaFlag)
 	listen := flags.String("sql-listen", defaultSQL, "`address` of the Postgres protocol")
 	dir := flags.String("sql", "", sqlFlag)
-	retention := flags.String("trip-retention", "", retentionFlag)
+	set := variables{}
+	set.flags(flags)
 	verbose := flags.Bool("v", false, "log every event")
 	if err := in.parse(flags); err != nil {
 		return err
@@ -131,11 +133,11 @@ func streamAlone(ctx context.Context, in invocation) error {
 	}
 	var files fs.FS // as built in
 	if *dir != "" {
-		if files, _, err = openProgram(*dir, *retention); err != nil {
+		if files, _, err = openProgram(*dir, set); err != nil {
 			return usageError{err}
 		}
 	}
-	statements, err := programOf(files, k.Brokers[0], *retention)
+	statements, err := programOf(files, k.Brokers[0], set)
 	if err != nil {
 		return err
 	}

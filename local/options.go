@@ -42,7 +42,7 @@ type options struct {
 	report    string
 	samples   string
 	verbose   bool
-	retention string
+	variables variables // of the SQL
 	profile   string
 
 	rig
@@ -112,7 +112,7 @@ These make tests and experiments of events:
 // and in the whole system.
 const (
 	defaultSQL    = "127.0.0.1:6875"
-	retentionFlag = "how long a trip is kept in the views after its arrival, as '25 hours' (the default of sql/)"
+	retentionFlag = "how long a trip is kept in the views after its arrival, an `interval` as '25 hours' (the default of sql/)"
 	sinksFlag     = "`URL` at which a predict that runs elsewhere finds the KafkaSinks (else where they listen)"
 )
 
@@ -138,7 +138,8 @@ func parse(in invocation) (options, error) {
 	flags.StringVar(&o.sinks, "sinks-url", "", sinksFlag)
 	flags.StringVar(&o.models, "models", "", "catalogue `file` (else infra/models.yaml as built in)")
 	dir := flags.String("sql", "", sqlFlag)
-	flags.StringVar(&o.retention, "trip-retention", "", retentionFlag)
+	o.variables = variables{}
+	o.variables.flags(flags)
 	flags.StringVar(&o.listen.kafka, "kafka-listen", broker.DefaultListen, "`address` of the embedded Kafka")
 	flags.StringVar(&o.listen.redis, "redis-listen", "127.0.0.1:6379", "`address` of the embedded Redis")
 	flags.StringVar(&o.listen.sql, "sql-listen", defaultSQL, "`address` of Materialize's stand-in")

@@ -6,17 +6,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
 	"tripcast.dev/events/recordings"
+	"tripcast.dev/functions/kafka"
+	"tripcast.dev/local/broker"
 	"tripcast.dev/local/replay"
 	"tripcast.dev/local/stream"
 )
@@ -248,5 +252,74 @@ func TestOwnStreamInOneBatch(t *testing.T) {
 	got := ask[counts](t, own.sqlAt, "SELECT * FROM trip_counts")
 	if want := (counts{spellsBegun, spellsBegun, spellsEnded, spellsBegun - spellsEnded, spellsEnded, 0}); len(got) != 1 || got[0] != want {
 		t.Errorf("trip_counts has %+v, not %+v", got, want)
+	}
+}
+
+// TestTallyOfOwnStream counts a stream of which nothing is known but what comes out,
+// and trips as soon as their topic is there.
+func TestTallyOfOwnStream(t *testing.T) {
+	b, err := broker.Start(broker.Options{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	k := kafka.Connection{Brokers: []string{b.Addr()}}
+	if err := makeTopics(t.Context(), k, counted); err != nil {
+		t.Fatal(err)
+	}
+	counting, err := newTally(k, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(counting.client.Close)
+	if err := counting.fromStart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p := newParts(slog.New(slog.DiscardHandler))
+	t.Cleanup(p.stop)
+	p.background(t.Context(), "counting", func(ctx context.Context) error {
+		counting.run(ctx)
+		return nil
+	})
+	produce := func(topic, key, value string) {
+		t.Helper()
+		if err := counting.client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	produce(events.TopicFeatures, "a", `{"trip_id":"a","picked_up_at":"2026-05-07T08:00:00Z","features":{}}`)
+	produce(events.TopicPredictions, "a", `{"trip_id":"a","predictions":{"m":{"duration_s":70}}}`)
+	produce(events.TopicLabels, "a", `{"trip_id":"a","duration_s":60}`)
+	until(t, "the label", func() bool { _, labels := counting.progress(); return labels == 1 })
+	m := counting.moment()
+	if !m.own || m.started() != 1 || m.time() != "Thu 2026-05-07 08:00:00" || len(counting.lags) != 1 {
+		t.Errorf("of a stream with one spell it says %q", m.line())
+	}
+	for _, line := range []string{m.line(), strings.Join(m.block(), "\n")} {
+		if strings.Contains(line, "trips") || strings.Contains(line, "city") || !strings.Contains(line, "10.0 s") {
+			t.Errorf("the stream is not one of trips, and m is 10 s off: %q", line)
+		}
+	}
+	if r := counting.report(nil, 0); r.Trips != 1 || r.PickUps != 0 || r.MAE["m"] != 10 {
+		t.Errorf("the report is %+v", r)
+	}
+	if missing := counting.missing(2, 0, map[string]int64{"m": 0}); !slices.Equal(missing, []string{"1 trips are not in features", "m has not learned 1 labels"}) {
+		t.Errorf("missing are %q", missing)
+	}
+
+	if err := makeTopics(t.Context(), k, ofTrips); err != nil {
+		t.Fatal(err)
+	}
+	produce(events.TopicPickUps, "b", "{}")
+	produce(events.TopicPickUps, "c", "{}")
+	until(t, "the pick-ups", func() bool { return counting.started() == 2 })
+}
+
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come", what)
+		}
 	}
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -25,33 +27,57 @@ const sqlFlag = "`folder` of a program of your own: numbered .sql files as those
 
 // openProgram is the folder of --sql. What is wrong with its files is told before
 // anything is started.
-func openProgram(dir, retention string) (fs.FS, []sql.Statement, error) {
+func openProgram(dir string, set variables) (fs.FS, []sql.Statement, error) {
 	files := os.DirFS(dir)
-	if _, err := fs.ReadDir(files, "."); err != nil {
+	if _, err := os.Stat(dir); err != nil {
 		return nil, nil, fmt.Errorf("--sql: %w", err)
 	}
-	statements, err := programOf(files, "localhost:9092", retention)
+	statements, err := programOf(files, "localhost:9092", set)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--sql %s: %w", dir, err)
 	}
 	return files, statements, nil
 }
 
-// programOf is a program for this Kafka. An empty retention is the program's own.
-func programOf(files fs.FS, broker, retention string) ([]sql.Statement, error) {
+// variables of the SQL that are not left at their defaults. As a flag, each is
+// NAME=VALUE.
+type variables map[string]string
+
+func (v variables) String() string { return "" }
+
+func (v variables) Set(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return fmt.Errorf("%q is not like grace=10 minutes", text)
+	}
+	v[name] = value
+	return nil
+}
+
+// flags adds those that set variables.
+func (v variables) flags(flags *flag.FlagSet) {
+	flags.Var(v, "set", "a variable of the SQL, as `NAME=VALUE`; may be repeated")
+	flags.Func("trip-retention", retentionFlag, func(text string) error {
+		v["trip_retention"] = text
+		return nil
+	})
+}
+
+// programOf is a program for this Kafka. Variables that it does not use are an
+// error if they are set, and else no matter.
+func programOf(files fs.FS, broker string, set variables) ([]sql.Statement, error) {
 	if files == nil {
 		files = sql.Files()
 	}
-	defaults := sql.Defaults()
-	defaults["kafka_broker"] = broker
-	variables, err := sql.Used(files, defaults)
+	all := sql.Defaults()
+	all["kafka_broker"] = broker
+	maps.Copy(all, set)
+	used, err := sql.Used(files, all)
 	if err != nil {
 		return nil, err
 	}
-	if retention != "" {
-		variables["trip_retention"] = retention
-	}
-	return sql.Load(files, variables)
+	maps.Copy(used, set)
+	return sql.Load(files, used)
 }
 
 // readsTrips reports whether a program is about trips that simulate plays.
@@ -69,9 +95,10 @@ func inputsOf(statements []sql.Statement) []string {
 // choose takes --sql, and the trips that are played into it.
 func (o *options) choose(dir string, tripsGiven bool) error {
 	if dir == "" {
-		return nil
+		_, err := programOf(nil, "localhost:9092", o.variables)
+		return err
 	}
-	files, statements, err := openProgram(dir, o.retention)
+	files, statements, err := openProgram(dir, o.variables)
 	if err != nil {
 		return err
 	}
@@ -104,7 +131,7 @@ func (s *system) loadProgram(ctx context.Context) (err error) {
 	if s.materializeKafka != "" {
 		broker = s.materializeKafka
 	}
-	if s.statements, err = programOf(s.sql, broker, s.retention); err != nil {
+	if s.statements, err = programOf(s.sql, broker, s.variables); err != nil {
 		return err
 	}
 	return makeTopics(ctx, s.kafka, inputsOf(s.statements))

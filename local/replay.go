@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"tripcast.dev/events"
 	"tripcast.dev/events/recordings"
 	"tripcast.dev/functions/kafka"
 	"tripcast.dev/local/replay"
@@ -41,6 +42,7 @@ type replayer struct {
 	step     bool
 	models   string
 	sqlDir   string // of a program; empty: as built in
+	set      variables
 	golden   string
 	update   bool
 	out      string
@@ -184,7 +186,7 @@ func (r *replayer) settles() bool { return r.unknown && r.play.Speed == 0 }
 
 // intoOwn starts a system for the replay.
 func (r *replayer) intoOwn(ctx context.Context, screen *screen, records iter.Seq2[recordings.Record, error]) (*replay.Outcome, *replay.Report, error) {
-	own, err := startOwnWith(ctx, options{models: r.models, verbose: r.verbose, rig: rig{sql: r.sql, newest: r.step || r.settles()}}, screen)
+	own, err := startOwnWith(ctx, options{models: r.models, verbose: r.verbose, variables: r.set, rig: rig{sql: r.sql, newest: r.step || r.settles()}}, screen)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -275,7 +277,7 @@ func parseReplay(in invocation) (*replayer, error) {
 	if len(in.args) > 0 && !strings.HasPrefix(in.args[0], "-") {
 		in.args = append(slices.Clone(in.args[1:]), in.args[0]) // flags may follow the file
 	}
-	r := &replayer{}
+	r := &replayer{set: variables{}}
 	flags := in.flags("replay", replayUsage)
 	flags.StringVar(&r.brokers, "kafka", "", "`host:port` of the Kafka brokers of a running system, comma-separated; the KAFKA_ variables say how to connect")
 	flags.StringVar(&r.function, "function", "", "`URL` of one function, to which events are posted instead")
@@ -291,6 +293,7 @@ func parseReplay(in invocation) (*replayer, error) {
 	flags.StringVar(&r.out, "out", "", "write what comes out to this `file` (.gz is compressed)")
 	flags.StringVar(&r.models, "models", "", "catalogue `file` of the system of its own (else infra/models.yaml as built in)")
 	flags.StringVar(&r.sqlDir, "sql", "", sqlFlag+", of the system of its own")
+	r.set.flags(flags)
 	flags.DurationVar(&r.quiet, "quiet-for", 5*time.Second, "with --kafka: it is over when nothing has come out for so long")
 	flags.BoolVar(&r.verbose, "v", false, "log every event")
 	if err := in.parse(flags, "the recording"); err != nil {
@@ -327,8 +330,8 @@ func (r *replayer) check(given map[string]bool) error {
 		return errors.New("--step has no --speed: the next record waits for all that the one before causes")
 	case r.models != "" && !own:
 		return errors.New("--models is the catalogue of a system of its own: the models of a running one are in its Redis")
-	case r.sqlDir != "" && !own:
-		return errors.New("--sql is the program of a system of its own: that of a running one is in its Materialize")
+	case (r.sqlDir != "" || len(r.set) > 0) && !own:
+		return errors.New("--sql and --set are the program of a system of its own: that of a running one is in its Materialize")
 	case r.update && r.golden == "":
 		return errors.New("--update needs --golden, the file to write")
 	case !(r.play.Speed >= 0) || math.IsInf(r.play.Speed, 0):
@@ -372,9 +375,10 @@ func (r *replayer) choose(clock, from, to, topics string) (err error) {
 func (r *replayer) chooseProgram() error {
 	r.reads = inputs()
 	if r.sqlDir == "" {
-		return nil
+		_, err := programOf(nil, "localhost:9092", r.set)
+		return err
 	}
-	files, statements, err := openProgram(r.sqlDir, "")
+	files, statements, err := openProgram(r.sqlDir, r.set)
 	if err != nil {
 		return err
 	}
@@ -400,7 +404,10 @@ func (r *replayer) chooseTopics(topics string) error {
 		r.play.Except = replay.Outputs()
 		return nil
 	}
-	known := slices.Concat(r.reads, replay.Outputs())
+	known := events.Topics()
+	if r.unknown {
+		known = slices.Concat(r.reads, replay.Outputs())
+	}
 	for topic := range strings.SplitSeq(topics, ",") {
 		topic = strings.TrimSpace(topic)
 		if own && !slices.Contains(known, topic) {
