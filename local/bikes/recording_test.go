@@ -178,8 +178,6 @@ func recorded(t *testing.T, all []spell) []recordings.Record {
 	return records
 }
 
-func (s spell) id() string { return s.station + "-" + clock(s.from) }
-
 func clock(at time.Time) string { return at.Format(time.RFC3339) }
 
 func (s spell) emptied(t *testing.T) recordings.Record {

@@ -124,9 +124,6 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "played     %s", counts(r.Played))
 	if r.LeftOut > 0 {
 		fmt.Fprintf(&b, "; %d records of the recording left out", r.LeftOut)
-		if len(r.Others) > 0 {
-			fmt.Fprintf(&b, ", for their topics %s", counts(r.Others))
-		}
 	}
 	fmt.Fprintf(&b, "\ncame out   %s\n", counts(r.CameOut))
 	if len(r.Retractions) > 0 {
