@@ -103,10 +103,15 @@ func (p *process) says(t *testing.T, start string) string {
 // wait waits until the process ends by itself.
 func (p *process) wait(t *testing.T) error {
 	t.Helper()
+	return p.waitWithin(t, 2*time.Minute)
+}
+
+func (p *process) waitWithin(t *testing.T, long time.Duration) error {
+	t.Helper()
 	select {
 	case <-p.ended:
 		return p.failed
-	case <-time.After(2 * time.Minute):
+	case <-time.After(long):
 		t.Fatalf("%s does not end:\n%s", p.name, &p.log)
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -134,7 +135,8 @@ func (n *newcomer) enter(t *testing.T, line string) {
 		n.done["local"] = true
 		return
 	}
-	if err := p.wait(t); err != nil {
+	// Half a minute of work each, and more where there is no time for it.
+	if err := p.waitWithin(t, 8*time.Minute); err != nil {
 		t.Fatalf("%s: %v\n%s%s", line, err, &p.out, &p.log)
 	}
 	n.judge(t, words, p.out.String())
