@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net/url"
 
 	"tripcast.dev/functions/kafka"
@@ -109,6 +110,7 @@ const streamUsage = `local stream is Materialize's stand-in on a Kafka, with the
 a signal.
 
   local stream --kafka redpanda:9092 --sql-listen 0.0.0.0:6875
+  local stream --kafka redpanda:9092 --sql local/bikes/sql
 
 Its health: local health postgres://materialize@HOST:PORT/materialize
 
@@ -118,7 +120,9 @@ func streamAlone(ctx context.Context, in invocation) error {
 	flags := in.flags("stream", streamUsage)
 	brokers := flags.String("kafka", "", kafkaFlag)
 	listen := flags.String("sql-listen", defaultSQL, "`address` of the Postgres protocol")
-	retention := flags.String("trip-retention", "", retentionFlag)
+	dir := flags.String("sql", "", sqlFlag)
+	set := variables{}
+	set.flags(flags)
 	verbose := flags.Bool("v", false, "log every event")
 	if err := in.parse(flags); err != nil {
 		return err
@@ -127,7 +131,13 @@ func streamAlone(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	statements, err := program(k.Brokers[0], *retention)
+	var files fs.FS // as built in
+	if *dir != "" {
+		if files, _, err = openProgram(*dir, set); err != nil {
+			return usageError{err}
+		}
+	}
+	statements, err := programOf(files, k.Brokers[0], set)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func reasonOf(letter replay.Event) string {
 // batch is what the recording comes to when the SQL is evaluated once over it.
 func (p *played) batch(t *testing.T) *backtest.Trips {
 	t.Helper()
-	statements, err := program("127.0.0.1:9092", "")
+	statements, err := programOf(nil, "127.0.0.1:9092", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,15 +33,17 @@ type options struct {
 	predict, learn   string // URLs of functions that run elsewhere; empty: in this process
 	sinks            string // URL at which they find the KafkaSinks; empty: where those listen
 	models           string // catalogue; empty: infra/models.yaml
+	sqlDir           string // where the program is from; empty: built in
 	token            string // of those who may act on the dashboard; empty: nobody may
 
-	listen                    listen
-	exit                      bool
-	patience                  time.Duration
-	report                    string
-	samples                   string
-	verbose                   bool
-	retention                 string
+	listen    listen
+	exit      bool
+	patience  time.Duration
+	report    string
+	samples   string
+	verbose   bool
+	variables variables // of the SQL
+
 	cpuProfile, memoryProfile string
 
 	rig
@@ -63,10 +65,15 @@ type listen struct {
 	kafka, redis, sql, predict, learn, ingress, monitor string
 }
 
-// free takes any port for every part whose address is not given.
-func (l *listen) free(flags *flag.FlagSet) {
+// givenFlags are the names of those that are not left at their defaults.
+func givenFlags(flags *flag.FlagSet) map[string]bool {
 	given := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	return given
+}
+
+// free takes any port for every part whose address is not given.
+func (l *listen) free(given map[string]bool) {
 	for part, address := range map[string]*string{
 		"kafka": &l.kafka, "redis": &l.redis, "sql": &l.sql, "predict": &l.predict, "learn": &l.learn, "ingress": &l.ingress,
 		"monitor": &l.monitor,
@@ -83,6 +90,7 @@ they start, and learned when they end.
   go run ./local                              synthetic trips at 10 times real time, until ctrl-C
   go run ./local --trips train.zip --speed 600
   go run ./local --limit 5000 --speed 0 --exit-when-done --report -
+  go run ./local --sql local/bikes/sql --models local/bikes/models.yaml   a stream of your own
 
 Every part is embedded unless a flag says where the real one is. These run one
 part alone, or look at a system that runs; -h after their name says more:
@@ -105,7 +113,7 @@ These make tests and experiments of events:
 // and in the whole system.
 const (
 	defaultSQL    = "127.0.0.1:6875"
-	retentionFlag = "how long a trip is kept in the views after its arrival, as '25 hours' (the default of sql/)"
+	retentionFlag = "how long a trip is kept in the views after its arrival, an `interval` as '25 hours' (the default of sql/)"
 	sinksFlag     = "`URL` at which a predict that runs elsewhere finds the KafkaSinks (else where they listen)"
 )
 
@@ -130,7 +138,9 @@ func parse(in invocation) (options, error) {
 	flags.StringVar(&o.learn, "learn", "", "`URL` of a learn function that runs elsewhere (else in this process)")
 	flags.StringVar(&o.sinks, "sinks-url", "", sinksFlag)
 	flags.StringVar(&o.models, "models", "", "catalogue `file` (else infra/models.yaml as built in)")
-	flags.StringVar(&o.retention, "trip-retention", "", retentionFlag)
+	dir := flags.String("sql", "", sqlFlag)
+	o.variables = variables{}
+	o.variables.flags(flags)
 	flags.StringVar(&o.listen.kafka, "kafka-listen", broker.DefaultListen, "`address` of the embedded Kafka")
 	flags.StringVar(&o.listen.redis, "redis-listen", "127.0.0.1:6379", "`address` of the embedded Redis")
 	flags.StringVar(&o.listen.sql, "sql-listen", defaultSQL, "`address` of Materialize's stand-in")
@@ -159,8 +169,12 @@ func parse(in invocation) (options, error) {
 	if err := monitor.CheckToken(o.token); err != nil {
 		return o, usageError{fmt.Errorf("%s: %w", envToken, err)}
 	}
+	given := givenFlags(flags)
 	if *free {
-		o.listen.free(flags)
+		o.listen.free(given)
+	}
+	if err := o.choose(*dir, given["trips"]); err != nil {
+		return o, usageError{err}
 	}
 	if err := o.check(*start, *snow); err != nil {
 		return o, usageError{err}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -119,20 +118,6 @@ func connectSQL(ctx context.Context, dsn string) (*pgx.Conn, error) {
 		}
 	}
 	return nil, errors.New(strings.Join(lines, "; "))
-}
-
-// program is sql/ for this Kafka. An empty retention is the program's own.
-func program(broker, retention string) ([]sql.Statement, error) {
-	return programOf(sql.Files(), broker, retention)
-}
-
-func programOf(files fs.FS, broker, retention string) ([]sql.Statement, error) {
-	variables := sql.Defaults()
-	variables["kafka_broker"] = broker
-	if retention != "" {
-		variables["trip_retention"] = retention
-	}
-	return sql.Load(files, variables)
 }
 
 // startStream runs Materialize's stand-in, and closes the listener with it.

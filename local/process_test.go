@@ -34,7 +34,14 @@ type process struct {
 // well.
 func spawn(t *testing.T, name, binary string, env []string, arguments ...string) *process {
 	t.Helper()
+	return spawnIn(t, ".", name, binary, env, arguments...)
+}
+
+// spawnIn runs a binary in a folder.
+func spawnIn(t *testing.T, folder, name, binary string, env []string, arguments ...string) *process {
+	t.Helper()
 	p := &process{name: name, cmd: exec.Command(binary, arguments...), ended: make(chan struct{})}
+	p.cmd.Dir = folder
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
 	if err := p.cmd.Start(); err != nil {
@@ -96,10 +103,15 @@ func (p *process) says(t *testing.T, start string) string {
 // wait waits until the process ends by itself.
 func (p *process) wait(t *testing.T) error {
 	t.Helper()
+	return p.waitWithin(t, 2*time.Minute)
+}
+
+func (p *process) waitWithin(t *testing.T, long time.Duration) error {
+	t.Helper()
 	select {
 	case <-p.ended:
 		return p.failed
-	case <-time.After(2 * time.Minute):
+	case <-time.After(long):
 		t.Fatalf("%s does not end:\n%s", p.name, &p.log)
 		return nil
 	}

@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -26,6 +27,7 @@ what came out before. Without --kafka and --function it starts a system of its o
   local replay morning.jsonl.gz --step --golden morning.golden.jsonl --update
   local replay morning.jsonl.gz --kafka localhost:9092 --speed 0
   local replay morning.jsonl.gz --function http://localhost:8081
+  local replay events.jsonl.gz --sql local/bikes/sql --models local/bikes/models.yaml
 
 The exit code is 1 if anything came out otherwise than the golden file has it.
 
@@ -39,6 +41,8 @@ type replayer struct {
 	play     replay.Play
 	step     bool
 	models   string
+	sqlDir   string // of a program; empty: as built in
+	set      variables
 	golden   string
 	update   bool
 	out      string
@@ -48,6 +52,10 @@ type replayer struct {
 
 	kafka kafka.Connection // if brokers are given
 	want  *replay.Outcome  // nil if nothing is compared
+	sql   fs.FS            // nil: as built in
+	// unknown says that the SQL is not about trips.
+	unknown bool
+	reads   []string // topics that the SQL of a system of its own takes in
 }
 
 func replayCommand(ctx context.Context, in invocation) error {
@@ -114,10 +122,23 @@ func (r *replayer) run(ctx context.Context, in invocation, records iter.Seq2[rec
 	if report == nil {
 		return err
 	}
+	if len(report.Played) == 0 && len(report.Others) > 0 && err == nil {
+		err = r.nothingPlayed(report)
+	}
 	if werr := report.WriteText(in.stdout); werr != nil {
 		return errors.Join(err, werr)
 	}
 	return errors.Join(err, r.finish(in.stdout, outcome, err == nil))
+}
+
+// nothingPlayed is a recording of other topics than those that are played.
+func (r *replayer) nothingPlayed(report *replay.Report) error {
+	has := strings.Join(slices.Sorted(maps.Keys(report.Others)), ", ")
+	if r.play.Topics == nil {
+		return fmt.Errorf("%s has only records of %s, which come out of a system: --topics says which to play all the same", r.file, has)
+	}
+	return fmt.Errorf("%s has no record of %s, but of %s: --sql names the folder of the SQL that reads them, or --topics what to play",
+		r.file, strings.Join(r.play.Topics, ", "), has)
 }
 
 // finish writes and compares the outcome. One that is not whole does not become
@@ -160,9 +181,12 @@ func (r *replayer) compare(stdout io.Writer, outcome *replay.Outcome) error {
 	return fmt.Errorf("%d differences from %s: --update makes this outcome the golden one", len(differences), r.golden)
 }
 
+// settles reports whether records are played as fast as they are answered: see atOnce.
+func (r *replayer) settles() bool { return r.unknown && r.play.Speed == 0 }
+
 // intoOwn starts a system for the replay.
 func (r *replayer) intoOwn(ctx context.Context, screen *screen, records iter.Seq2[recordings.Record, error]) (*replay.Outcome, *replay.Report, error) {
-	own, err := startOwnWith(ctx, options{models: r.models, verbose: r.verbose, rig: rig{newest: r.step}}, screen)
+	own, err := startOwnWith(ctx, options{models: r.models, verbose: r.verbose, variables: r.set, rig: rig{sql: r.sql, newest: r.step || r.settles()}}, screen)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,12 +225,29 @@ func (r *replayer) intoKafka(ctx context.Context, screen *screen, records iter.S
 	if err != nil {
 		return nil, nil, err
 	}
-	played, err := collecting(ctx, collector, r.play, r.kafka, records, func(ctx context.Context) error {
+	played, err := collecting(ctx, collector, r.play, r.kafka, r.checked(ctx, records), func(ctx context.Context) error {
 		return collector.Quiet(ctx, r.quiet)
 	})
 	stopShowing()
 	outcome := collector.Outcome()
 	return outcome, replay.NewReport(played, outcome, collector.Retractions()), err
+}
+
+// checked are the records, up to the first of a topic that is played and that Kafka
+// does not have.
+func (r *replayer) checked(ctx context.Context, records iter.Seq2[recordings.Record, error]) iter.Seq2[recordings.Record, error] {
+	return func(yield func(recordings.Record, error) bool) {
+		known := map[string]bool{}
+		for record, err := range records {
+			if err == nil && r.play.Topics == nil && !known[record.Topic] && !slices.Contains(r.play.Except, record.Topic) {
+				known[record.Topic] = true
+				err = r.kafka.Check(ctx, record.Topic)
+			}
+			if !yield(record, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // show shows on the screen what the topics say, until it is stopped.
@@ -236,7 +277,7 @@ func parseReplay(in invocation) (*replayer, error) {
 	if len(in.args) > 0 && !strings.HasPrefix(in.args[0], "-") {
 		in.args = append(slices.Clone(in.args[1:]), in.args[0]) // flags may follow the file
 	}
-	r := &replayer{}
+	r := &replayer{set: variables{}}
 	flags := in.flags("replay", replayUsage)
 	flags.StringVar(&r.brokers, "kafka", "", "`host:port` of the Kafka brokers of a running system, comma-separated; the KAFKA_ variables say how to connect")
 	flags.StringVar(&r.function, "function", "", "`URL` of one function, to which events are posted instead")
@@ -245,21 +286,24 @@ func parseReplay(in invocation) (*replayer, error) {
 	clock := flags.String("clock", "arrival", "what speed, --from and --to go by: `arrival`, or event, when it happened")
 	from := flags.String("from", "", "the `time` of the first record to play, as 2016-01-04T08:00 or in RFC 3339")
 	to := flags.String("to", "", "the `time` of the first record not to play any more")
-	topics := flags.String("topics", "", "`topics` to play, comma-separated, or all (else "+strings.Join(inputs(), " and ")+"; of a function: whatever it takes)")
+	topics := flags.String("topics", "", "`topics` to play, comma-separated, or all (else those that come out of no system; of a function: whatever it takes)")
 	flags.StringVar(&r.golden, "golden", "", "compare what comes out with this `file`")
 	flags.BoolVar(&r.update, "update", false, "write the golden file instead")
 	flags.Float64Var(&r.rules.Tolerance, "tolerance", replay.DefaultTolerance, "by how much numbers may differ, relative to the larger one; all else is compared exactly")
 	flags.StringVar(&r.out, "out", "", "write what comes out to this `file` (.gz is compressed)")
 	flags.StringVar(&r.models, "models", "", "catalogue `file` of the system of its own (else infra/models.yaml as built in)")
+	flags.StringVar(&r.sqlDir, "sql", "", sqlFlag+", of the system of its own")
+	r.set.flags(flags)
 	flags.DurationVar(&r.quiet, "quiet-for", 5*time.Second, "with --kafka: it is over when nothing has come out for so long")
 	flags.BoolVar(&r.verbose, "v", false, "log every event")
 	if err := in.parse(flags, "the recording"); err != nil {
 		return nil, err
 	}
 	r.file = flags.Arg(0)
-	given := map[string]bool{}
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	err := r.check(given)
+	err := r.check(givenFlags(flags))
+	if err == nil {
+		err = r.chooseProgram()
+	}
 	if err == nil {
 		err = r.choose(*clock, *from, *to, *topics)
 	}
@@ -286,6 +330,8 @@ func (r *replayer) check(given map[string]bool) error {
 		return errors.New("--step has no --speed: the next record waits for all that the one before causes")
 	case r.models != "" && !own:
 		return errors.New("--models is the catalogue of a system of its own: the models of a running one are in its Redis")
+	case (r.sqlDir != "" || len(r.set) > 0) && !own:
+		return errors.New("--sql and --set are the program of a system of its own: that of a running one is in its Materialize")
 	case r.update && r.golden == "":
 		return errors.New("--update needs --golden, the file to write")
 	case !(r.play.Speed >= 0) || math.IsInf(r.play.Speed, 0):
@@ -325,21 +371,47 @@ func (r *replayer) choose(clock, from, to, topics string) (err error) {
 	return r.chooseTopics(topics)
 }
 
+// chooseProgram reads the SQL, if it is not the one built in.
+func (r *replayer) chooseProgram() error {
+	r.reads = inputs()
+	if r.sqlDir == "" {
+		_, err := programOf(nil, "localhost:9092", r.set)
+		return err
+	}
+	files, statements, err := openProgram(r.sqlDir, r.set)
+	if err != nil {
+		return err
+	}
+	r.sql, r.reads = files, inputsOf(statements)
+	if r.unknown = !readsTrips(statements); r.unknown {
+		return needModels(r.sqlDir, r.models)
+	}
+	return nil
+}
+
 func (r *replayer) chooseTopics(topics string) error {
+	own := r.brokers == "" && r.function == ""
 	switch {
 	case topics == "all":
 		return nil
 	case topics == "" && r.function != "":
 		r.play.OnlyTaken = true
 		return nil
-	case topics == "":
-		r.play.Topics = inputs()
+	case topics == "" && own:
+		r.play.Topics = r.reads
 		return nil
+	case topics == "":
+		r.play.Except = replay.Outputs()
+		return nil
+	}
+	known := events.Topics()
+	if r.unknown {
+		known = slices.Concat(r.reads, replay.Outputs())
 	}
 	for topic := range strings.SplitSeq(topics, ",") {
 		topic = strings.TrimSpace(topic)
-		if r.brokers == "" && r.function == "" && !slices.Contains(events.Topics(), topic) {
-			return fmt.Errorf("--topics: %q is none of %s", topic, strings.Join(events.Topics(), ", "))
+		if own && !slices.Contains(known, topic) {
+			return fmt.Errorf("--topics: %q is none of %s", topic, strings.Join(known, ", "))
 		}
 		r.play.Topics = append(r.play.Topics, topic)
 	}

@@ -13,6 +13,7 @@ import (
 	"tripcast.dev/functions/kafka"
 	"tripcast.dev/local/eventing"
 	"tripcast.dev/local/replay"
+	"tripcast.dev/sql"
 )
 
 // replaying is a recording that is played into a system of its own.
@@ -23,7 +24,7 @@ type replaying struct {
 	step   bool     // one record at a time, and all that it causes awaited
 	sql    fs.FS    // nil: sql/ as built in
 	models []byte   // nil: infra/models.yaml as built in
-	topics []string // nil: pick_ups and drop_offs
+	topics []string // nil: what the program reads
 }
 
 // run starts a system, plays the recording into it, and stops it. An outcome is
@@ -45,7 +46,7 @@ func (r replaying) run(ctx context.Context, log io.Writer) (*replay.Outcome, err
 	defer own.stop()
 	play := replay.Play{Topics: r.topics}
 	if play.Topics == nil {
-		play.Topics = inputs()
+		play.Topics = inputsOf(own.statements)
 	}
 	_, err = own.play(ctx, play, r.step, records)
 	return own.collector.Outcome(), err
@@ -65,6 +66,11 @@ type ownSystem struct {
 // stepTick is the tick of a stream that is given one record at a time: there is
 // nothing to wait for.
 const stepTick = time.Millisecond
+
+// atOnce are the records of a stream of somebody's own that are played, as fast as
+// it goes, before what they cause is awaited. Of trips it is known which records
+// have to be answered by what; here it is not.
+const atOnce = 50
 
 // startOwn starts a system that nothing is played into yet. ctx bounds the start
 // alone.
@@ -89,7 +95,7 @@ func startOwnWith(ctx context.Context, o options, log io.Writer) (*ownSystem, er
 	own.closing(deliveries.Release)
 	own.settler = replay.Settler{
 		Sync:      own.stream.Sync,
-		Sources:   []string{events.TopicPickUps, events.TopicDropOffs, events.TopicPredictions},
+		Sources:   sql.SourceTopics(own.statements),
 		Told:      []string{events.TopicFeatures, events.TopicLabels},
 		Collector: own.collector, Deliveries: deliveries,
 	}
@@ -98,7 +104,7 @@ func startOwnWith(ctx context.Context, o options, log io.Writer) (*ownSystem, er
 
 func (o *ownSystem) startParts(ctx context.Context) (err error) {
 	for _, step := range []func(context.Context) error{
-		o.startKafka, o.startRedis, o.applyCatalogue, o.openTrips, o.startFunctions, o.startSQL, o.startSources,
+		o.startKafka, o.startRedis, o.applyCatalogue, o.loadProgram, o.openTrips, o.startFunctions, o.startSQL, o.startSources,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -133,9 +139,16 @@ func (o *ownSystem) play(ctx context.Context, play replay.Play, step bool, recor
 }
 
 func (o *ownSystem) playUntil(ctx context.Context, play replay.Play, step bool, records iter.Seq2[recordings.Record, error]) (*replay.Played, error) {
-	if step {
+	if own := !readsTrips(o.statements); step || own && play.Speed == 0 {
 		play.Settle = o.settler.Settle
-		return play.Into(ctx, o.kafka, records)
+		if !step {
+			play.SettleEvery = atOnce
+		}
+		played, err := play.Into(ctx, o.kafka, records)
+		if !step && ctx.Err() == nil {
+			err = errors.Join(err, o.settler.Settle(ctx))
+		}
+		return played, err
 	}
 	played, err := collecting(ctx, o.collector, play, o.kafka, records, nil)
 	if ctx.Err() == nil {

@@ -37,13 +37,13 @@ type Quantiles struct {
 	P99 float64 `json:"p99"`
 }
 
-// report sums up what the topics say: the trips are those in pick_ups. learned is
+// report sums up what the topics say: the trips are those that have begun there. learned is
 // each model's count in the registry since the start.
 func (t *tally) report(learned map[string]int64, wall time.Duration) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := Report{
-		Trips: t.distinct[events.TopicPickUps], PickUps: t.distinct[events.TopicPickUps], DropOffs: t.distinct[events.TopicDropOffs],
+		Trips: t.distinct[t.starts()], PickUps: t.distinct[events.TopicPickUps], DropOffs: t.distinct[events.TopicDropOffs],
 		Features: t.distinct[events.TopicFeatures], Predictions: t.distinct[events.TopicPredictions],
 		Labels: t.distinct[events.TopicLabels], DeadLetters: t.records[events.TopicDeadLetters],
 		Learned: learned, Duplicates: t.redelivers,
@@ -70,9 +70,10 @@ func (t *tally) missing(trips, others int64, learned map[string]int64) []string 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var unpredicted, unlabelled, deadLabels int64
+	starts := t.starts()
 	for _, one := range t.trips {
 		switch {
-		case one.seen&seenPickUp == 0: // somebody else's, as of a curl
+		case one.seen&topicBits[starts] == 0: // somebody else's, as of a curl
 		case one.dead&seenFeatures != 0:
 		case one.seen&seenPrediction == 0:
 			unpredicted++
@@ -84,8 +85,8 @@ func (t *tally) missing(trips, others int64, learned map[string]int64) []string 
 		}
 	}
 	var missing []string
-	if n := trips - t.distinct[events.TopicPickUps]; n > 0 {
-		missing = append(missing, fmt.Sprintf("%d trips are not in pick_ups", n))
+	if n := trips - t.distinct[starts]; n > 0 {
+		missing = append(missing, fmt.Sprintf("%d trips are not in %s", n, starts))
 	}
 	if n := unpredicted - others; n > 0 {
 		missing = append(missing, fmt.Sprintf("%d trips have no prediction", n))

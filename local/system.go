@@ -41,16 +41,18 @@ type system struct {
 	client   redis.UniversalClient
 	eventing *knative
 	stream   *stream.Stream // nil where Materialize is elsewhere
-	tally    *tally
-	producer *simulate.Producer
-	sim      *simulate.Simulation // nil if trips come from elsewhere
-	played   error                // why it ended early, once it has ended
-	baseline map[string]int64     // labels learned before this run
-	started  time.Time
-	redisAt  string            // URL, without a password
-	sqlAt    string            // of the stand-in, or of Materialize
-	urls     map[string]string // of the functions
-	monitor  string            // URL of the dashboard, empty where there is none
+	// statements are the program, once the broker is known.
+	statements []sql.Statement
+	tally      *tally
+	producer   *simulate.Producer
+	sim        *simulate.Simulation // nil if trips come from elsewhere
+	played     error                // why it ended early, once it has ended
+	baseline   map[string]int64     // labels learned before this run
+	started    time.Time
+	redisAt    string            // URL, without a password
+	sqlAt      string            // of the stand-in, or of Materialize
+	urls       map[string]string // of the functions
+	monitor    string            // URL of the dashboard, empty where there is none
 }
 
 func newSystem(o options, stderr io.Writer) *system {
@@ -74,7 +76,7 @@ func (s *system) run(ctx context.Context) (*Report, error) {
 
 func (s *system) start(ctx context.Context) error {
 	steps := []func(context.Context) error{
-		s.startKafka, s.startRedis, s.applyCatalogue, s.openTrips, s.startFunctions, s.startSQL, s.startMonitor, s.startCounting,
+		s.startKafka, s.startRedis, s.applyCatalogue, s.loadProgram, s.openTrips, s.startFunctions, s.startSQL, s.startMonitor, s.startCounting,
 		// Last: whatever they deliver has where to go.
 		s.startSources,
 	}
@@ -121,7 +123,11 @@ func (s *system) greet() error {
 	default:
 		speed = " as fast as the pipeline takes them"
 	}
-	fmt.Fprintf(s.screen, "predict %s   learn %s   trips: %s%s\n", s.urls["predict"], s.urls["learn"], s.trips, speed)
+	input := "trips: " + s.trips + speed
+	if !readsTrips(s.statements) {
+		input = s.sqlDir + " reads " + strings.Join(inputsOf(s.statements), ", ")
+	}
+	fmt.Fprintf(s.screen, "predict %s   learn %s   %s\n", s.urls["predict"], s.urls["learn"], input)
 	return nil
 }
 
@@ -186,13 +192,16 @@ func (s *system) applyCatalogue(ctx context.Context) error {
 }
 
 // openTrips opens the file and creates the topics of the trips, whoever plays
-// them.
+// them, if the program is about trips.
 func (s *system) openTrips(ctx context.Context) (err error) {
 	var source simulate.Source
 	if s.trips != tripsNone {
 		if source, err = simulate.OpenSource(s.trips, s.synthetic); err != nil {
 			return err
 		}
+	}
+	if !readsTrips(s.statements) {
+		return nil
 	}
 	s.producer, err = simulate.NewProducer(ctx, simulate.ProducerConfig{Brokers: s.kafka.Brokers, Options: s.kafka.Options()})
 	if err != nil {
@@ -300,20 +309,8 @@ func (s *system) serveLearn(ctx context.Context, f *function) {
 
 // startSQL applies sql/ to Materialize, or starts its stand-in.
 func (s *system) startSQL(ctx context.Context) error {
-	broker := s.kafka.Brokers[0]
-	if s.materializeKafka != "" {
-		broker = s.materializeKafka
-	}
-	files := s.sql
-	if files == nil {
-		files = sql.Files()
-	}
-	statements, err := programOf(files, broker, s.retention)
-	if err != nil {
-		return err
-	}
 	if s.materialize != "" {
-		return s.applySQL(ctx, statements)
+		return s.applySQL(ctx)
 	}
 	l, err := bind("sql", s.listen.sql, moves("sql"))
 	if err != nil {
@@ -321,21 +318,21 @@ func (s *system) startSQL(ctx context.Context) error {
 	}
 	s.sqlAt = l.Addr().String()
 	s.stream, err = s.runStream(ctx, l, stream.Config{
-		Brokers: s.kafka.Brokers, Options: s.kafka.Options(), Statements: statements, Log: s.log, Tick: s.tick,
+		Brokers: s.kafka.Brokers, Options: s.kafka.Options(), Statements: s.statements, Log: s.log, Tick: s.tick,
 	})
 	return err
 }
 
 // applySQL applies the program to Materialize, and logs how what is there differs.
 // Of a Kafka with TLS or users it makes the connection, too.
-func (s *system) applySQL(ctx context.Context, statements []sql.Statement) error {
+func (s *system) applySQL(ctx context.Context) error {
 	conn, err := connectSQL(ctx, s.materialize)
 	if err != nil {
 		return fmt.Errorf("--materialize: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	s.sqlAt = fmt.Sprintf("%s:%d", conn.Config().Host, conn.Config().Port)
-	deployment := sql.Deployment{Statements: statements}
+	deployment := sql.Deployment{Statements: s.statements}
 	if k := s.kafka; k.Protocol != kafka.Plaintext {
 		connection := sql.Connection(k)
 		if s.materializeKafka != "" {

@@ -30,6 +30,7 @@ import (
 type tally struct {
 	client *kgo.Client
 	log    *slog.Logger
+	absent []string // of ofTrips, those that are not there yet
 
 	mu         sync.Mutex
 	trips      map[string]*trip
@@ -100,10 +101,12 @@ func (r *ring) add(v int32) {
 
 func (r *ring) all() []int32 { return slices.Clone(r.values[:min(r.n, len(r.values))]) }
 
-// counted are the topics that are.
-var counted = []string{
-	events.TopicPickUps, events.TopicDropOffs, events.TopicFeatures, events.TopicPredictions, events.TopicLabels, events.TopicDeadLetters,
-}
+// counted are the topics that are. Those of trips may be missing: a stream of
+// somebody's own has others, of which nothing is known.
+var (
+	counted = []string{events.TopicFeatures, events.TopicPredictions, events.TopicLabels, events.TopicDeadLetters}
+	ofTrips = []string{events.TopicPickUps, events.TopicDropOffs}
+)
 
 func newTally(k kafka.Connection, log *slog.Logger) (*tally, error) {
 	client, err := k.Client(
@@ -135,12 +138,13 @@ func (t *tally) know(ctx context.Context, client redis.UniversalClient) error {
 	return nil
 }
 
-// fromNow counts what comes into the topics from now on. All have to exist.
+// fromNow counts what comes into the topics from now on. Those that are counted
+// have to exist.
 func (t *tally) fromNow(ctx context.Context) error {
 	return t.from(ctx, "ends", kadm.NewClient(t.client).ListEndOffsets)
 }
 
-// fromStart counts all that is in the topics. All have to exist.
+// fromStart counts all that is in the topics. Those that are counted have to exist.
 func (t *tally) fromStart(ctx context.Context) error {
 	return t.from(ctx, "starts", kadm.NewClient(t.client).ListStartOffsets)
 }
@@ -151,8 +155,9 @@ const newTopic = 15 * time.Second
 
 func (t *tally) from(ctx context.Context, what string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) error {
 	for deadline := time.Now().Add(newTopic); ; {
-		offsets, err := list(ctx, counted...)
+		offsets, err := list(ctx, slices.Concat(counted, ofTrips)...)
 		if err == nil {
+			t.absent = withoutUnknown(offsets)
 			err = offsets.Error()
 		}
 		if err == nil {
@@ -170,12 +175,51 @@ func (t *tally) from(ctx context.Context, what string, list func(context.Context
 	}
 }
 
+// withoutUnknown takes the topics of trips that do not exist out of the offsets,
+// and returns them.
+func withoutUnknown(offsets kadm.ListedOffsets) []string {
+	var unknown []string
+	for _, topic := range ofTrips {
+		for _, o := range offsets[topic] {
+			if errors.Is(o.Err, kerr.UnknownTopicOrPartition) {
+				unknown = append(unknown, topic)
+				delete(offsets, topic)
+				break
+			}
+		}
+	}
+	return unknown
+}
+
+// look counts all of the topics that were missing, once they are there.
+func (t *tally) look(ctx context.Context) {
+	offsets, err := kadm.NewClient(t.client).ListStartOffsets(ctx, t.absent...)
+	if err != nil {
+		return // it is tried again
+	}
+	absent := withoutUnknown(offsets)
+	if offsets.Error() == nil {
+		t.absent = absent
+		t.client.AddConsumePartitions(offsets.KOffsets())
+	}
+}
+
+// lookAgain is how long topics that are missing are not looked for.
+const lookAgain = time.Second
+
 // run counts until ctx ends.
 func (t *tally) run(ctx context.Context) {
+	looked := time.Now()
 	for ctx.Err() == nil {
-		fetches := t.client.PollRecords(ctx, 10000)
+		polling, cancel := context.WithTimeout(ctx, lookAgain)
+		fetches := t.client.PollRecords(polling, 10000)
+		cancel()
+		if len(t.absent) > 0 && time.Since(looked) >= lookAgain {
+			t.look(ctx)
+			looked = time.Now()
+		}
 		for _, e := range fetches.Errors() {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !errors.Is(e.Err, context.DeadlineExceeded) {
 				t.log.Warn("counting: reading a topic failed, trying again", "topic", e.Topic, "err", e.Err)
 			}
 		}
@@ -209,6 +253,10 @@ func (t *tally) record(r *kgo.Record) {
 		}
 		t.tick(r)
 		t.lag(one)
+	case events.TopicFeatures:
+		if t.starts() == events.TopicFeatures {
+			t.featured(one, r)
+		}
 	case events.TopicPredictions:
 		one.predicted = r.Timestamp.UnixMilli()
 		t.lag(one)
@@ -249,8 +297,33 @@ func (t *tally) tick(r *kgo.Record) {
 	}
 }
 
+// starts is the topic whose records are the beginning of a trip: what comes out of
+// the SQL, where nothing is known of what goes in.
+func (t *tally) starts() string {
+	if t.distinct[events.TopicPickUps] == 0 && t.distinct[events.TopicFeatures] > 0 {
+		return events.TopicFeatures
+	}
+	return events.TopicPickUps
+}
+
+// featured begins a trip of somebody's own stream.
+func (t *tally) featured(one *trip, r *kgo.Record) {
+	one.picked = r.Timestamp.UnixMilli()
+	if t.span[0] == 0 || one.picked < t.span[0] {
+		t.span[0] = one.picked
+	}
+	var f struct {
+		PickedUpAt time.Time `json:"picked_up_at"`
+	}
+	// Materialize may write a time as a number: then there is no clock.
+	if json.Unmarshal(r.Value, &f) == nil && f.PickedUpAt.After(t.clock) {
+		t.clock = f.PickedUpAt.UTC()
+	}
+	t.lag(one)
+}
+
 func (t *tally) lag(one *trip) {
-	if one.seen&(seenPickUp|seenPrediction) == seenPickUp|seenPrediction {
+	if one.picked != 0 && one.seen&seenPrediction != 0 {
 		lag := int32(max(0, one.predicted-one.picked))
 		t.lags = append(t.lags, lag)
 		t.recent.add(lag)
@@ -414,9 +487,9 @@ func (t *tally) took() time.Duration {
 	return time.Duration(max(0, t.span[1]-t.span[0])) * time.Millisecond
 }
 
-// started is how many trips have a pick-up.
+// started is how many trips have begun.
 func (t *tally) started() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.distinct[events.TopicPickUps]
+	return t.distinct[t.starts()]
 }

@@ -114,6 +114,7 @@ func (s *screen) showing(ctx context.Context, look func() moment) {
 // moment is what is shown, at one time.
 type moment struct {
 	clock     time.Time // the city's, zero before the first trip
+	own       bool      // the stream is not one of trips: of what goes in nothing is known
 	total     int64     // trips that will start in all, 0 or less where that is unknown
 	elapsed   time.Duration
 	counts    map[string]int64
@@ -135,6 +136,7 @@ func (t *tally) moment() moment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := moment{counts: map[string]int64{}, dead: t.records[events.TopicDeadLetters], clock: t.clock, lag: quantiles(t.recent.all()), champion: t.staleness.champion}
+	m.own = t.starts() == events.TopicFeatures
 	for topic := range topicBits {
 		m.counts[topic] = t.distinct[topic]
 	}
@@ -152,11 +154,11 @@ func (m moment) block() []string {
 	c := m.counts
 	lines := []string{
 		"",
-		fmt.Sprintf("tripcast  %s   the city's clock %s", m.elapsed.Round(time.Second), m.time()),
-		fmt.Sprintf("  trips     %8d started  %8d on their way  %8d ended", c[events.TopicPickUps], c[events.TopicPickUps]-c[events.TopicDropOffs], c[events.TopicDropOffs]),
-		fmt.Sprintf("  pipeline  %8d predicted %7d learned    %9.0f trips/s   %d dead letters", c[events.TopicPredictions], c[events.TopicLabels], m.rate, m.dead),
+		fmt.Sprintf("tripcast  %s   the %s clock %s", m.elapsed.Round(time.Second), m.whose(), m.time()),
+		m.flow(),
+		fmt.Sprintf("  pipeline  %8d predicted %7d learned    %9.0f %s/s   %d dead letters", c[events.TopicPredictions], c[events.TopicLabels], m.rate, m.things(), m.dead),
 		fmt.Sprintf("  lag       %6.0f ms p50  %6.0f ms p99      staleness %.0f ms p50  %.0f ms p99", m.lag.P50, m.lag.P99, m.staleness.P50, m.staleness.P99),
-		"  model                        mean abs. error   last ~1,000 trips",
+		"  model                        mean abs. error   last ~1,000 " + m.things(),
 	}
 	for _, l := range m.models {
 		mark := " "
@@ -166,12 +168,44 @@ func (m moment) block() []string {
 		lines = append(lines, fmt.Sprintf("  %s %-26s %10.1f s %16.1f s", mark, l.name, l.mae, l.recent))
 	}
 	if len(m.models) == 0 {
-		lines = append(lines, "    (the first trips are on their way)")
+		lines = append(lines, "    (none has been learned yet)")
 	}
 	if m.total > 0 {
 		lines = append(lines, "  "+bar(float64(c[events.TopicLabels])/float64(m.total), 50)+fmt.Sprintf(" %d of %d learned", c[events.TopicLabels], m.total))
 	}
 	return lines
+}
+
+// flow is what goes in and out, as far as it is known.
+func (m moment) flow() string {
+	c := m.counts
+	if m.own {
+		return fmt.Sprintf("  features  %8d written  %8d without a label yet", c[events.TopicFeatures], c[events.TopicFeatures]-c[events.TopicLabels])
+	}
+	return fmt.Sprintf("  trips     %8d started  %8d on their way  %8d ended", c[events.TopicPickUps], c[events.TopicPickUps]-c[events.TopicDropOffs], c[events.TopicDropOffs])
+}
+
+// things are what is counted.
+func (m moment) things() string {
+	if m.own {
+		return "labels"
+	}
+	return "trips"
+}
+
+func (m moment) whose() string {
+	if m.own {
+		return "stream's"
+	}
+	return "city's"
+}
+
+// started is how many trips have begun.
+func (m moment) started() int64 {
+	if m.own {
+		return m.counts[events.TopicFeatures]
+	}
+	return m.counts[events.TopicPickUps]
 }
 
 func (m moment) time() string {
@@ -192,8 +226,8 @@ func (m moment) line() string {
 	if m.total > 0 {
 		progress = fmt.Sprintf(" of %d", m.total)
 	}
-	return fmt.Sprintf("%s clock %s | started %d%s, predicted %d, learned %d, %.0f trips/s | lag p50 %.0f ms p99 %.0f ms | error %s",
-		m.elapsed.Round(time.Second), m.time(), c[events.TopicPickUps], progress, c[events.TopicPredictions], c[events.TopicLabels], m.rate,
+	return fmt.Sprintf("%s clock %s | started %d%s, predicted %d, learned %d, %.0f %s/s | lag p50 %.0f ms p99 %.0f ms | error %s",
+		m.elapsed.Round(time.Second), m.time(), m.started(), progress, c[events.TopicPredictions], c[events.TopicLabels], m.rate, m.things(),
 		m.lag.P50, m.lag.P99, strings.Join(models, ", "))
 }
 

@@ -7,6 +7,7 @@
 package sql
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
@@ -88,7 +89,8 @@ func expand(file, text string, variables map[string]string, used map[string]bool
 		value, ok := variables[name]
 		if !ok && missing == nil {
 			line := 1 + strings.Count(text[:strings.Index(text, match)], "\n")
-			missing = fmt.Errorf("sql: %s:%d: variable %q is not given", file, line, name)
+			given := strings.Join(slices.Sorted(maps.Keys(variables)), ", ")
+			missing = fmt.Errorf("sql: %s:%d: variable %q is not given: there are %s", file, line, name, cmp.Or(given, "none"))
 		}
 		used[name] = true
 		return strings.ReplaceAll(value, "'", "''")

@@ -55,7 +55,7 @@ func TestLoad(t *testing.T) {
 		{name: "in order of name", fsys: files("20_b.sql", "SELECT 2", "10_a.sql", "SELECT 1;", "README.md", "'"), want: []string{"10_a.sql:1 SELECT 1", "20_b.sql:1 SELECT 2"}},
 		{name: "variables", fsys: files("a.sql", "SELECT '${x}', '${x}-${y}'"), variables: map[string]string{"x": "it's", "y": "1"}, want: []string{"a.sql:1 SELECT 'it''s', 'it''s-1'"}},
 		{name: "a value is not expanded again", fsys: files("a.sql", "SELECT '${x}'"), variables: map[string]string{"x": "${x}"}, want: []string{"a.sql:1 SELECT '${x}'"}},
-		{name: "missing variable", fsys: files("a.sql", "SELECT 1;\n\nSELECT '${x}', '${y}'"), variables: map[string]string{"y": ""}, err: `sql: a.sql:3: variable "x" is not given`},
+		{name: "missing variable", fsys: files("a.sql", "SELECT 1;\n\nSELECT '${x}', '${y}'"), variables: map[string]string{"y": ""}, err: `sql: a.sql:3: variable "x" is not given: there are y`},
 		{name: "unused variable", fsys: files("a.sql", "SELECT 1"), variables: map[string]string{"gracee": "1 minute"}, err: `sql: variable "gracee" is given but no file uses it`},
 		{name: "empty directory", fsys: files(), err: "sql: no *.sql files found"},
 		{name: "broken file", fsys: files("a.sql", "SELECT 1", "b.sql", "\n/*"), err: "sql: b.sql: line 2: comment never ends"},

@@ -160,6 +160,17 @@ func TestStretches(t *testing.T) {
 	}
 }
 
+// What the SQL of a stream does not have is named on every page.
+func TestMissingViews(t *testing.T) {
+	d := newDashboard(t, "")
+	const told = "The SQL of this stream has no "
+	if body := d.get(t, "/").Body.String(); strings.Contains(body, told) {
+		t.Error("something is missing")
+	}
+	d.feed.now.Summary.Database.Missing = "best_models, prediction_lag"
+	wantIn(t, d.get(t, "/models").Body.String(), told+"best_models, prediction_lag. What they would show stays empty.")
+}
+
 // What cannot be shown is told with what helps, as a page or as JSON.
 func TestProblems(t *testing.T) {
 	away := func(d *dashboard) {
@@ -187,6 +198,9 @@ func TestProblems(t *testing.T) {
 		{"no such id", none, "/trips/" + strings.Repeat("x", 129), 404, []string{"25 hours"}},
 		{"database away", away, "/trips/x", 503, []string{"The database is away since 12:00:00 UTC on 24 November 2026", "connection refused", "tries again by itself"}},
 		{"database away in the API", away, "/api/trips/x", 503, []string{"The database is away since"}},
+		{"no trips in the SQL", func(d *dashboard) {
+			d.feed.err, d.feed.now.Summary.Database.Missing = live.ErrUnavailable, "trip_ends, trip_starts"
+		}, "/trips/x", 404, []string{"has no trip_ends, trip_starts"}},
 		{"no model", none, "/models/nobody", 404, []string{"nobody", "/models"}},
 		{"no catalogue", func(d *dashboard) { d.models.err = registry.ErrNoModels }, "/models/trees", 404, []string{"No models"}},
 		{"Redis away, model", noRedis, "/models/trees", 503, []string{"Redis is away since 12:00:00 UTC"}},

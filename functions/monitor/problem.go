@@ -134,6 +134,12 @@ func (m *Monitor) unavailable(r *http.Request, err error) problem {
 	switch {
 	case errors.Is(err, live.ErrUnavailable):
 		server, source = "The database", summary.Database
+		if source.State == live.Live && strings.Contains(source.Missing, "trip_starts") {
+			return problem{
+				status: http.StatusNotFound, text: "The SQL of this stream has no " + source.Missing + ".",
+				wayOut: "Trips are found where it has them.",
+			}
+		}
 	case errors.Is(err, registry.ErrUnavailable):
 		server, source = "Redis", summary.Redis
 	case errors.Is(err, trail.ErrUnavailable):

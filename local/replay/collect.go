@@ -205,11 +205,7 @@ func (c *Collector) Hold(ctx context.Context, played *Played) error {
 func (c *Collector) behind(played *Played) (<-chan struct{}, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	dead := c.counts[events.TopicDeadLetters]
-	owed := max(
-		played.Records[events.TopicPickUps]-c.counts[events.TopicPredictions]-dead,
-		played.Records[events.TopicDropOffs]-c.counts[events.TopicLabels]-dead,
-	)
+	owed := c.owed(played)
 	if owed-c.writtenOff < inFlight {
 		return nil, 0
 	}
@@ -219,6 +215,18 @@ func (c *Collector) behind(played *Played) (<-chan struct{}, time.Duration) {
 		return nil, 0
 	}
 	return c.changes(), left
+}
+
+// owed is how many answers the records that were played have not had yet. Of a
+// stream of somebody's own, each is thought to have one. c.mu is held.
+func (c *Collector) owed(played *Played) int {
+	dead := c.counts[events.TopicDeadLetters]
+	predictions, labels := c.counts[events.TopicPredictions], c.counts[events.TopicLabels]
+	starts, ends := played.Records[events.TopicPickUps], played.Records[events.TopicDropOffs]
+	if starts+ends == 0 {
+		return played.Total() - predictions - labels - dead
+	}
+	return max(starts-predictions-dead, ends-labels-dead)
 }
 
 // changes is closed when anything has come. c.mu is held.

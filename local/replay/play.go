@@ -28,8 +28,8 @@ const (
 
 // Play says what of a recording is played, and how fast.
 type Play struct {
-	// Topics are played and others are not; nil plays all.
-	Topics []string
+	// Topics are played and others are not; nil plays all but Except.
+	Topics, Except []string
 	// From is the time of the first record that is played, To that of the first
 	// that no longer is; zero is no bound.
 	From, To time.Time
@@ -39,6 +39,8 @@ type Play struct {
 	// Settle, if it is not nil, waits for all that a record has caused before the
 	// next one is played. Then Speed does not matter.
 	Settle func(ctx context.Context) error
+	// SettleEvery is after how many records Settle is called; 0 means after each.
+	SettleEvery int
 	// Hold, if it is not nil, holds a record back at Speed 0 while what takes the
 	// records is too far behind those that were played.
 	Hold func(ctx context.Context, played *Played) error
@@ -52,10 +54,11 @@ type Played struct {
 	Records map[string]int  // by topic
 	Trips   map[string]bool // those with a pick-up
 	LeftOut int             // records of the recording that were not to be played
+	Others  map[string]int  // those of them whose topics are not played, by topic
 }
 
 func newPlayed() *Played {
-	return &Played{Records: map[string]int{}, Trips: map[string]bool{}}
+	return &Played{Records: map[string]int{}, Trips: map[string]bool{}, Others: map[string]int{}}
 }
 
 // Total is how many records were played.
@@ -92,8 +95,9 @@ func (p Play) moments(records iter.Seq2[recordings.Record, error], played *Playe
 				yield(moment{}, err)
 				return
 			}
-			if p.Topics != nil && !slices.Contains(p.Topics, r.Topic) {
+			if p.Topics != nil && !slices.Contains(p.Topics, r.Topic) || slices.Contains(p.Except, r.Topic) {
 				played.LeftOut++
+				played.Others[r.Topic]++
 				continue
 			}
 			m := momentOf(r)
@@ -183,7 +187,7 @@ func (p Play) into(ctx context.Context, producer *producer, records iter.Seq2[re
 			return played, err
 		}
 		played.note(m)
-		if p.Settle == nil {
+		if p.Settle == nil || played.Total()%max(1, p.SettleEvery) != 0 {
 			continue
 		}
 		if err := producer.flush(ctx); err != nil {

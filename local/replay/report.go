@@ -16,11 +16,12 @@ import (
 type Report struct {
 	Played      map[string]int // records, by topic
 	LeftOut     int
+	Others      map[string]int // records left out because of their topic, by topic
 	CameOut     map[string]int // events, by topic
 	Retractions map[string]int // by topic
 	DeadLetters map[string]int // by the topic's event type and the reason
-	// Trips are those whose pick-up was played. What came out of others is not
-	// missing.
+	// Trips are those whose pick-up was played, or else that features were made of.
+	// What came out of others is not missing.
 	Trips, Unpredicted, Unlabelled int
 	MAE                            map[string]float64 // seconds, by model, of each trip's first prediction
 }
@@ -28,10 +29,12 @@ type Report struct {
 // NewReport sums up what was played and what came out.
 func NewReport(played *Played, outcome *Outcome, retractions map[string]int) *Report {
 	r := &Report{
-		Played: played.Records, LeftOut: played.LeftOut, Trips: len(played.Trips),
+		Played: played.Records, LeftOut: played.LeftOut, Others: played.Others,
 		CameOut: map[string]int{}, Retractions: retractions, DeadLetters: map[string]int{},
 	}
 	predictions, labels := map[string]events.Prediction{}, map[string]events.Label{}
+	trips := begun(played, outcome)
+	r.Trips = len(trips)
 	for _, e := range outcome.Events {
 		r.CameOut[e.Topic]++
 		switch {
@@ -47,7 +50,7 @@ func NewReport(played *Played, outcome *Outcome, retractions map[string]int) *Re
 			}
 		}
 	}
-	for trip := range played.Trips {
+	for trip := range trips {
 		if _, ok := predictions[trip]; !ok {
 			r.Unpredicted++
 		}
@@ -57,6 +60,21 @@ func NewReport(played *Played, outcome *Outcome, retractions map[string]int) *Re
 	}
 	r.MAE = errorsOf(predictions, labels)
 	return r
+}
+
+// begun are the trips that were played. In a stream of somebody's own it is for
+// the SQL to say what they are: those that it has made features of.
+func begun(played *Played, outcome *Outcome) map[string]bool {
+	if played.Records[events.TopicPickUps] > 0 || played.Records[events.TopicFeatures] > 0 {
+		return played.Trips
+	}
+	trips := map[string]bool{}
+	for _, e := range outcome.Events {
+		if e.Topic == events.TopicFeatures {
+			trips[e.Subject()] = true
+		}
+	}
+	return trips
 }
 
 func first[V any](of map[string]V, trip string, v V) {

@@ -102,16 +102,14 @@ func TestDatabaseRefuses(t *testing.T) {
 		want         string
 	}{
 		{
-			name:   "a view is missing",
-			break_: func(d *fakeDatabase) { delete(d.views, viewBest) },
-			mend:   func(d *fakeDatabase) { d.views[viewBest] = &fakeView{columns: columns(viewColumns[viewBest])} },
-			want:   "view best_models does not exist: run setup",
-		},
-		{
-			name:   "a view of the trips is missing",
-			break_: func(d *fakeDatabase) { delete(d.views, viewEnds) },
-			mend:   func(d *fakeDatabase) { d.views[viewEnds] = &fakeView{columns: columns(viewColumns[viewEnds])} },
-			want:   "view trip_ends does not exist: run setup",
+			name:   "no view is there",
+			break_: func(d *fakeDatabase) { clear(d.views) },
+			mend: func(d *fakeDatabase) {
+				for name, of := range viewColumns {
+					d.views[name] = &fakeView{columns: columns(of)}
+				}
+			},
+			want: "view best_models does not exist: run setup",
 		},
 		{
 			name: "a column is missing",
@@ -185,6 +183,27 @@ func TestDatabaseRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A program of somebody's own need not have every view: what is there is shown, and
+// what is not is named. One that comes later is taken up.
+func TestDatabaseHasNotEveryView(t *testing.T) {
+	w := newWorld(t)
+	w.db.with(func() {
+		delete(w.db.views, viewBest)
+		delete(w.db.views, viewEnds)
+	})
+	w.run()
+	w.await("what is missing", func(n Now) bool {
+		s := n.Summary.Database
+		return s.State == Live && s.Error == "" && s.Missing == "best_models, trip_starts, trip_ends"
+	})
+	w.db.commit(w.db.add(viewErrors, "good", int64(7), 1.0, 1.0, 1.0))
+	w.await("what is there", func(n Now) bool { return len(n.Models.Models) > 0 && n.Models.Models[0].Trips == 7 })
+	w.db.with(func() { w.db.views[viewBest] = &fakeView{columns: columns(viewColumns[viewBest])} })
+	w.await("what has come", func(n Now) bool { return n.Summary.Database.Missing == "trip_starts, trip_ends" })
+	w.db.stop()
+	w.await("that it is away", func(n Now) bool { return n.Summary.Database.State == Away })
 }
 
 // A server that takes connections and says nothing is away like any other.

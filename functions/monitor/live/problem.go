@@ -22,7 +22,9 @@ type problem struct {
 	text string
 	// answered says that something was there to refuse.
 	answered bool
-	cause    error // for the log
+	// missing says that all is well but that the database has no such view.
+	missing bool
+	cause   error // for the log
 }
 
 // viewError is what went wrong with one view.
@@ -72,7 +74,7 @@ func explainDatabase(err error) problem {
 	case strings.HasPrefix(answer.Code, "57P"): // starting, or going down
 		return problem{text: "the database is not ready: " + oneLine(answer.Message), answered: true}
 	case ofView && missing(answer):
-		return problem{text: "view " + view.view + " does not exist: run setup", answered: true}
+		return problem{text: "view " + view.view + " does not exist: run setup", answered: true, missing: true}
 	case ofView:
 		return problem{text: "view " + view.view + ": " + oneLine(answer.Message), answered: true}
 	}

@@ -3,11 +3,13 @@ package live
 import (
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 )
 
 // source is where views come from, in parts that fail on their own. It answers
-// when all of its parts do. The Feed's mutex guards it.
+// when all of its parts do; if some do, those that are missing are no fault. The
+// Feed's mutex guards it.
 type source struct {
 	name string // for the log
 	log  *slog.Logger
@@ -61,14 +63,24 @@ func (s *source) update() {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	var missing []string
+	some, waiting := s.anyLive()
 	for _, name := range names {
-		if p := s.parts[name]; !p.live {
-			next.State = s.notLive()
+		p := s.parts[name]
+		switch {
+		case p.live:
+		case some && p.err.missing:
+			missing = append(missing, name)
+		case waiting && p.err.missing: // perhaps others are there
+			next.State = s.notLive(waiting)
+		default:
+			next.State = s.notLive(waiting)
 			if next.Error == "" {
 				next.Error, cause = p.err.text, p.err.cause
 			}
 		}
 	}
+	next.Missing = strings.Join(missing, ", ")
 	next.Since = s.shown.Since
 	if next.State != s.shown.State {
 		next.Since = time.Now().UnixMilli()
@@ -77,8 +89,20 @@ func (s *source) update() {
 	s.shown = next
 }
 
-func (s *source) notLive() string {
+// anyLive reports whether any part is, and whether any has not been heard of yet.
+func (s *source) anyLive() (some, waiting bool) {
 	for _, p := range s.parts {
+		some = some || p.live
+		waiting = waiting || !p.live && p.err.text == ""
+	}
+	return some, waiting
+}
+
+func (s *source) notLive(waiting bool) string {
+	for _, p := range s.parts {
+		if waiting && p.err.missing {
+			continue
+		}
 		if p.err.text != "" && s.answered {
 			return Away
 		}

@@ -26,6 +26,9 @@ type Source struct {
 	State string `json:"state"` // one of the states below, "" if nobody asks it
 	Since int64  `json:"since"` // in this state
 	Error string `json:"error,omitempty"`
+	// Missing names the views that the database does not have: the SQL may be
+	// somebody's own, and need not have all that the dashboard has a place for.
+	Missing string `json:"missing,omitempty"`
 }
 
 // States of a source.

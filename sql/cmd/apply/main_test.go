@@ -209,7 +209,7 @@ func TestUsage(t *testing.T) {
 		{"unknown variable", []string{"--set", "gracee=1 day"}, nil, exitUsage, "--set: no file has a variable gracee: there are best_margin, features_retention, grace, kafka_broker, trip_retention"},
 		{"no interval", []string{"--set", "trip_retention=25h"}, nil, exitUsage, `--set: trip_retention: "25h" is no interval above 0`},
 		{"no broker", []string{"--set", "kafka_broker=redpanda"}, nil, exitUsage, `--set: kafka_broker: "redpanda" is not host:port`},
-		{"a variable is missing", []string{"--dir", "testdata/program"}, nil, exitUsage, `sql: 01_connection.sql:2: variable "token" is not given`},
+		{"a variable is missing", []string{"--dir", "testdata/program"}, nil, exitUsage, `sql: 01_connection.sql:2: variable "token" is not given: there are `},
 		{"no files", []string{"--dir", "testdata"}, nil, exitUsage, "sql: no *.sql files found"},
 		{"no directory", []string{"--dir", "testdata/none"}, nil, exitUsage, "--dir: stat testdata/none: no such file"},
 		{"dsn", []string{"--dsn", "postgres://app:" + secret + "@x/db?sslmode=maybe"}, nil, exitUsage, "--dsn: cannot parse"},

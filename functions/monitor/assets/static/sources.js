@@ -45,9 +45,14 @@ function show() {
   if (lost.since && document.body.dataset.connection === 'reconnecting') {
     lines.unshift(`The connection to the monitor was lost at ${when(lost.since)}. Reconnecting …`);
   }
+  const stale = lines.length > 0;
+  const missing = known.database?.missing;
+  if (missing && !away.includes('database')) {
+    lines.push(`The SQL of this stream has no ${missing}. What they would show stays empty.`);
+  }
   put(news, lines.join(' '));
   news.hidden = lines.length === 0;
   for (const element of document.querySelectorAll('[data-stale-with]')) {
-    element.classList.toggle('stale', lines.length > 0 && (lost.since > 0 || away.includes(element.dataset.staleWith)));
+    element.classList.toggle('stale', stale && (lost.since > 0 || away.includes(element.dataset.staleWith)));
   }
 }
