@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,12 +14,13 @@ import (
 // load feeds an engine with a steady city: what starts now ends as many trips
 // later as are under way.
 type load struct {
-	b       *testing.B
+	tb      testing.TB
 	engine  *engine
 	now     time.Time
 	started int
 	ended   int
 	offset  int64
+	step    time.Duration // from one tick to the next
 }
 
 const tripsPerSecond = 4 // of event time
@@ -27,7 +29,7 @@ func (l *load) record(source, id, data string) row {
 	l.offset++
 	r, err := rowOf(l.engine.program.sources[source], &kgo.Record{Key: []byte(id), Value: []byte(data), Offset: l.offset, Timestamp: l.now})
 	if err != nil {
-		l.b.Fatal(err)
+		l.tb.Fatal(err)
 	}
 	return r
 }
@@ -35,7 +37,7 @@ func (l *load) record(source, id, data string) row {
 // tick is one with n trips that start and are predicted, and the n oldest that
 // end if live are under way.
 func (l *load) tick(n, live int) map[string][]row {
-	l.now = l.now.Add(10 * time.Millisecond)
+	l.now = l.now.Add(cmp.Or(l.step, 10*time.Millisecond))
 	begin := time.Date(2016, 1, 4, 0, 0, 0, 0, time.UTC)
 	in := map[string][]row{}
 	add := func(source, id, format string, values ...any) {
@@ -71,7 +73,7 @@ func BenchmarkTick(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.Cleanup(func() { _ = e.close() })
-				l := &load{b: b, engine: e, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+				l := &load{tb: b, engine: e, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
 				for l.started < live {
 					if _, err := e.advance(ctx, l.now, l.tick(5_000, live)); err != nil {
 						b.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,7 +90,8 @@ func (e *engine) plan(ctx context.Context) error {
 func (e *engine) leaveOut(v *view, err error) {
 	e.left[v]++
 	if n := e.left[v]; n&(n-1) == 0 {
-		e.log.Error("a view cannot be computed for a record, whose rows are left out", "view", v.name, "at", v.at.String(), "err", err, "so_far", n)
+		why, _, _ := strings.Cut(err.Error(), "\n") // the rest is of DuckDB's own query
+		e.log.Error("a view cannot be computed for a record, whose rows are left out", "view", v.name, "at", v.at.String(), "err", why, "so_far", n)
 	}
 }
 

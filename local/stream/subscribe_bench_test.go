@@ -28,7 +28,7 @@ func busyCity(b *testing.B, trips int) (*Stream, *load) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _, _ = q.close(), e.close() })
-	l := &load{b: b, engine: e, now: time.Now()}
+	l := &load{tb: b, engine: e, now: time.Now()}
 	for l.started < trips {
 		l.advance(5_000)
 	}
@@ -36,9 +36,9 @@ func busyCity(b *testing.B, trips int) (*Stream, *load) {
 }
 
 func (l *load) advance(trips int) {
-	l.b.Helper()
-	if _, err := l.engine.advance(l.b.Context(), l.now, l.tick(trips, 1_000)); err != nil {
-		l.b.Fatal(err)
+	l.tb.Helper()
+	if _, err := l.engine.advance(l.tb.Context(), l.now, l.tick(trips, 1_000)); err != nil {
+		l.tb.Fatal(err)
 	}
 }
 
