@@ -19,6 +19,10 @@ const (
 	kindTime    // timestamp, microseconds since 1970
 	kindNumeric // exact decimal, kept as text without trailing zeros
 	kindMap     // map[text=>text], kept as a JSON object
+
+	// What only a query's answer has.
+	kindDate // kept as text
+	kindList // of text, kept as a JSON array
 )
 
 // column is one column of a relation.
@@ -53,9 +57,22 @@ func kindOf(duck string) (kind, error) {
 	return 0, fmt.Errorf("type %s is not supported: cast it to bool, int8, float8, text, jsonb, timestamp, numeric or map[text=>text]", duck)
 }
 
+// answerKindOf is kindOf for what a query may return beyond what a view may have.
+func answerKindOf(duck string) (kind, error) {
+	switch {
+	case duck == "DATE":
+		return kindDate, nil
+	case strings.HasSuffix(duck, "[]"):
+		return kindList, nil
+	case duck == "UUID" || strings.HasPrefix(duck, "ENUM"):
+		return kindText, nil
+	}
+	return kindOf(duck)
+}
+
 // String is the type's name in Materialize.
 func (k kind) String() string {
-	return [...]string{"boolean", "bigint", "double precision", "text", "jsonb", "timestamp", "numeric", "map[text=>text]"}[k]
+	return [...]string{"boolean", "bigint", "double precision", "text", "jsonb", "timestamp", "numeric", "map[text=>text]", "date", "text[]"}[k]
 }
 
 // Rows are kept encoded: one string a row is one allocation and no pointers for
