@@ -3,10 +3,12 @@ package stream
 import (
 	"context"
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/duckdb/duckdb-go/v2"
@@ -27,7 +29,7 @@ type understood struct {
 
 // ask understands a query of a client.
 func (t *text) ask(ctx context.Context, tokens []tripsql.Token) (*understood, error) {
-	tokens, err := fromClient(tokens, t.session.client.process)
+	tokens, lists, err := fromClient(tokens, t.session.client.process)
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +40,11 @@ func (t *text) ask(ctx context.Context, tokens []tripsql.Token) (*understood, er
 	u := &understood{query: d.text()}
 	if u.columns, u.parameters, err = t.stream.query.types(ctx, u.query, tokens); err != nil {
 		return nil, t.placed(err, d)
+	}
+	for _, n := range lists {
+		if n <= len(u.parameters) {
+			u.parameters[n-1] = pgtype.TextArrayOID
+		}
 	}
 	for i, oid := range t.query.ParameterOIDs {
 		if oid != 0 && oid != pgtype.UnknownOID && i < len(u.parameters) {
@@ -176,6 +183,12 @@ func argument(p wire.Parameter, oid uint32) (any, error) {
 		return string(p.Value()), nil
 	}
 	v, err := p.Scan(oid)
+	if err != nil && oid == pgtype.TimestampOID && p.Format() == wire.TextFormat {
+		// As in Postgres, a zone where there is none is not looked at.
+		if zoned, zonedErr := p.Scan(pgtype.TimestamptzOID); zonedErr == nil {
+			v, err = zoned, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +203,13 @@ func argument(p wire.Parameter, oid uint32) (any, error) {
 		return float64(v), nil
 	case pgtype.Numeric:
 		return decimal(v)
+	case []any:
+		list, err := json.Marshal(v)
+		return string(list), err
+	case time.Time:
+		if oid == pgtype.TimestampOID {
+			return time.Date(v.Year(), v.Month(), v.Day(), v.Hour(), v.Minute(), v.Second(), v.Nanosecond(), time.UTC), nil
+		}
 	}
 	return v, nil
 }

@@ -36,7 +36,7 @@ type object struct {
 	topic      string
 	on         string // of an index
 	key        []string
-	positions  []int // of the key's columns
+	positions  []int  // of the key's columns
 	definition string // of a view: what follows AS
 	statement  string
 }
@@ -87,8 +87,20 @@ func (c *catalog) fill(ctx context.Context, p *program, views map[string]*view) 
 		var columns []column
 		switch o.kind {
 		case "INDEX":
+			of := columnsOf(p, views, o.on)
+			if o.key == nil {
+				// Of which columns a default index is only Materialize works out: here it
+				// is of all.
+				for _, c := range of {
+					o.key = append(o.key, c.name)
+				}
+			}
 			for _, name := range o.key {
-				o.positions = append(o.positions, 1+slices.IndexFunc(columnsOf(p, views, o.on), func(c column) bool { return c.name == name }))
+				at := slices.IndexFunc(of, func(c column) bool { return c.name == name })
+				if at < 0 {
+					return fmt.Errorf("stream: %s: %s has no column %s", s, o.on, name)
+				}
+				o.positions, columns = append(o.positions, at+1), append(columns, of[at])
 			}
 		case "SOURCE", "TABLE", "VIEW", "MATERIALIZED VIEW":
 			columns = columnsOf(p, views, o.name)

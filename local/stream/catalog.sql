@@ -52,7 +52,7 @@ CREATE VIEW mz_catalog.mz_relations AS SELECT * FROM mz_catalog.mz_objects WHERE
 CREATE VIEW mz_catalog.mz_columns AS
     SELECT c.id, c.name, c.position, true AS nullable, c.type, NULL::VARCHAR AS "default",
         coalesce(t.oid, 3802) AS type_oid, -1 AS type_mod
-    FROM facts.columns AS c LEFT JOIN facts.types AS t ON t.format = c.type;
+    FROM facts.columns AS c JOIN mz_catalog.mz_relations AS o ON o.id = c.id LEFT JOIN facts.types AS t ON t.format = c.type;
 CREATE VIEW mz_catalog.mz_views AS SELECT id, oid, 'u1' AS schema_id, name, definition, 'u1' AS owner_id,
     NULL::VARCHAR[] AS privileges, create_sql, create_sql AS redacted_create_sql FROM facts.objects WHERE type = 'view';
 CREATE VIEW mz_catalog.mz_materialized_views AS SELECT o.id, o.oid, 'u1' AS schema_id, o.name, c.id AS cluster_id, o.definition, 'u1' AS owner_id,
@@ -129,7 +129,7 @@ CREATE VIEW information.columns AS SELECT 'materialize' AS table_catalog, 'publi
     NULL::VARCHAR AS interval_type, NULL::VARCHAR AS character_set_name, NULL::VARCHAR AS collation_name, NULL::VARCHAR AS domain_name,
     'materialize' AS udt_catalog, 'pg_catalog' AS udt_schema, coalesce(t.name, 'jsonb') AS udt_name, c.position::VARCHAR AS dtd_identifier,
     'NO' AS is_identity, NULL::VARCHAR AS identity_generation, 'NEVER' AS is_generated, NULL::VARCHAR AS generation_expression, 'NO' AS is_updatable
-    FROM facts.columns AS c JOIN facts.objects AS o ON o.id = c.id LEFT JOIN facts.types AS t ON t.format = c.type;
+    FROM facts.columns AS c JOIN mz_catalog.mz_relations AS o ON o.id = c.id LEFT JOIN facts.types AS t ON t.format = c.type;
 CREATE VIEW information.enabled_roles AS SELECT 'materialize' AS role_name;
 CREATE VIEW information.applicable_roles AS SELECT '' AS grantee, '' AS role_name, '' AS is_grantable WHERE false;
 CREATE VIEW information.character_sets AS SELECT NULL::VARCHAR AS character_set_catalog, NULL::VARCHAR AS character_set_schema,
@@ -165,14 +165,14 @@ CREATE VIEW postgres.pg_user AS SELECT 'materialize' AS usename, 10 AS usesysid,
 CREATE VIEW postgres.pg_group AS SELECT '' AS groname, 0 AS grosysid, NULL::BIGINT[] AS grolist WHERE false;
 CREATE VIEW postgres.pg_auth_members AS SELECT 0 AS roleid, 0 AS member, 0 AS grantor, false AS admin_option WHERE false;
 CREATE VIEW postgres.pg_class AS SELECT o.oid, o.name AS relname, 2200 AS relnamespace, 0 AS reltype, 0 AS reloftype, 10 AS relowner,
-    0 AS relam, 0 AS relfilenode, 0 AS reltablespace, 0 AS relpages, -1.0::DOUBLE AS reltuples, 0 AS relallvisible, 0 AS reltoastrelid,
+    CASE o.type WHEN 'index' THEN 1 ELSE 0 END AS relam, 0 AS relfilenode, 0 AS reltablespace, 0 AS relpages, -1.0::DOUBLE AS reltuples, 0 AS relallvisible, 0 AS reltoastrelid,
     EXISTS (SELECT 1 FROM facts.objects AS i WHERE i.type = 'index' AND i.on_name = o.name) AS relhasindex,
     false AS relisshared, 'p' AS relpersistence,
     CASE o.type WHEN 'view' THEN 'v' WHEN 'materialized-view' THEN 'm' WHEN 'index' THEN 'i' ELSE 'r' END AS relkind,
     (SELECT count(*) FROM facts.columns AS c WHERE c.id = o.id) AS relnatts,
     0 AS relchecks, false AS relhasoids, false AS relhaspkey, false AS relhasrules, false AS relhastriggers, false AS relhassubclass,
     false AS relrowsecurity, false AS relforcerowsecurity, true AS relispopulated, 'n' AS relreplident, false AS relispartition,
-    0 AS relfrozenxid, 0 AS relminmxid, NULL::VARCHAR[] AS relacl, NULL::VARCHAR[] AS reloptions, NULL::VARCHAR AS relpartbound
+    0 AS relfrozenxid, 0 AS relminmxid, ['materialize=r/materialize'] AS relacl, NULL::VARCHAR[] AS reloptions, NULL::VARCHAR AS relpartbound
     FROM facts.objects AS o WHERE o.type IN ('table', 'source', 'view', 'materialized-view', 'index');
 CREATE VIEW postgres.pg_attribute AS SELECT o.oid AS attrelid, c.name AS attname, coalesce(t.oid, 3802) AS atttypid, -1 AS attstattarget,
     coalesce(t.length, -1) AS attlen, c.position AS attnum, 0 AS attndims, -1 AS attcacheoff, -1 AS atttypmod, false AS attbyval,
@@ -192,8 +192,8 @@ CREATE VIEW postgres.pg_type AS
 CREATE VIEW postgres.pg_index AS SELECT i.oid AS indexrelid, r.oid AS indrelid, len(i.key) AS indnatts, len(i.key) AS indnkeyatts,
     false AS indisunique, false AS indnullsnotdistinct, false AS indisprimary, false AS indisexclusion, true AS indimmediate, false AS indisclustered,
     true AS indisvalid, false AS indcheckxmin, true AS indisready, true AS indislive, false AS indisreplident,
-    i.key_positions AS indkey,
-    [0 FOR k IN i.key] AS indcollation, [0 FOR k IN i.key] AS indclass, [0 FOR k IN i.key] AS indoption,
+    i.key_positions::SMALLINT[] AS indkey,
+    [0::SMALLINT FOR k IN i.key] AS indcollation, [0::SMALLINT FOR k IN i.key] AS indclass, [0::SMALLINT FOR k IN i.key] AS indoption,
     NULL::VARCHAR AS indexprs, NULL::VARCHAR AS indpred
     FROM facts.objects AS i JOIN facts.objects AS r ON r.name = i.on_name AND r.type <> 'index' WHERE i.type = 'index';
 CREATE VIEW postgres.pg_indexes AS SELECT 'public' AS schemaname, on_name AS tablename, name AS indexname, NULL::VARCHAR AS tablespace,
@@ -209,7 +209,7 @@ CREATE VIEW postgres.pg_description AS SELECT o.oid AS objoid, 1259 AS classoid,
 CREATE VIEW postgres.pg_shdescription AS SELECT 0 AS objoid, 0 AS classoid, '' AS description WHERE false;
 CREATE VIEW postgres.pg_settings AS SELECT name, setting, NULL::VARCHAR AS unit, '' AS category, '' AS short_desc, setting AS boot_val,
     setting AS reset_val, 'default' AS source, 'user' AS context, 'string' AS vartype FROM facts.settings;
-CREATE VIEW postgres.pg_am AS SELECT 0 AS oid, '' AS amname, '' AS amhandler, '' AS amtype WHERE false;
+CREATE VIEW postgres.pg_am AS SELECT 1 AS oid, 'arrangement' AS amname, '' AS amhandler, 'i' AS amtype;
 CREATE VIEW postgres.pg_attrdef AS SELECT 0 AS oid, 0 AS adrelid, 0 AS adnum, '' AS adbin, '' AS adsrc WHERE false;
 CREATE VIEW postgres.pg_collation AS SELECT 0 AS oid, '' AS collname, 0 AS collnamespace, 0 AS collowner, '' AS collprovider,
     true AS collisdeterministic, 0 AS collencoding, '' AS collcollate, '' AS collctype WHERE false;
@@ -234,6 +234,8 @@ CREATE VIEW postgres.pg_prepared_statements AS SELECT '' AS name, '' AS "stateme
 CREATE VIEW postgres.pg_proc AS SELECT 0 AS oid, '' AS proname, 0 AS pronamespace, 0 AS proowner, 0 AS prolang, '' AS prokind, false AS proisagg,
     false AS proretset, 0 AS prorettype, 0 AS pronargs, NULL::BIGINT[] AS proargtypes, NULL::VARCHAR[] AS proargnames, '' AS prosrc WHERE false;
 CREATE VIEW postgres.pg_publication AS SELECT 0 AS oid, '' AS pubname, false AS puballtables WHERE false;
+CREATE VIEW postgres.pg_publication_namespace AS SELECT 0 AS oid, 0 AS pnpubid, 0 AS pnnspid WHERE false;
+CREATE VIEW postgres.pg_publication_rel AS SELECT 0 AS oid, 0 AS prpubid, 0 AS prrelid, '' AS prqual, NULL::BIGINT[] AS prattrs WHERE false;
 CREATE VIEW postgres.pg_range AS SELECT 0 AS rngtypid, 0 AS rngsubtype, 0 AS rngmultitypid WHERE false;
 CREATE VIEW postgres.pg_rewrite AS SELECT 0 AS oid, '' AS rulename, 0 AS ev_class, '' AS ev_type, '' AS ev_enabled WHERE false;
 CREATE VIEW postgres.pg_rules AS SELECT '' AS schemaname, '' AS tablename, '' AS rulename, '' AS definition WHERE false;
@@ -241,14 +243,14 @@ CREATE VIEW postgres.pg_sequence AS SELECT 0 AS seqrelid, 0 AS seqtypid, 0 AS se
 CREATE VIEW postgres.pg_sequences AS SELECT '' AS schemaname, '' AS sequencename WHERE false;
 CREATE VIEW postgres.pg_stat_activity AS SELECT 0 AS datid, '' AS datname, 0 AS pid, '' AS usename, '' AS application_name, '' AS state, '' AS query WHERE false;
 CREATE VIEW postgres.pg_stat_user_tables AS SELECT 0 AS relid, '' AS schemaname, '' AS relname, 0 AS n_live_tup WHERE false;
-CREATE VIEW postgres.pg_statistic_ext AS SELECT 0 AS oid, 0 AS stxrelid, 0 AS stxnamespace, '' AS stxname WHERE false;
+CREATE VIEW postgres.pg_statistic_ext AS SELECT 0 AS oid, 0 AS stxrelid, 0 AS stxnamespace, '' AS stxname, NULL::VARCHAR[] AS stxkind, 0 AS stxstattarget, NULL::BIGINT[] AS stxkeys WHERE false;
 CREATE VIEW postgres.pg_tablespace AS SELECT 0 AS oid, '' AS spcname, 0 AS spcowner WHERE false;
 CREATE VIEW postgres.pg_trigger AS SELECT 0 AS oid, 0 AS tgrelid, '' AS tgname, 0 AS tgfoid, 0 AS tgtype, '' AS tgenabled, false AS tgisinternal,
     0 AS tgconstraint, 0 AS tgparentid, false AS tgdeferrable, false AS tginitdeferred WHERE false;
 
 -- Functions. A parameter ends in two underscores: a macro's must not be mistaken
 -- for a column.
-CREATE MACRO postgres.version() AS 'PostgreSQL 9.5 on the stand-in for Materialize of tripcast';
+CREATE MACRO postgres.version() AS 'PostgreSQL 15.0 on the stand-in for Materialize of tripcast';
 CREATE MACRO postgres.mz_version() AS 'v0.0.0 (the stand-in of tripcast)';
 CREATE MACRO postgres.current_setting
     (name__) AS coalesce((SELECT min(setting) FROM facts.settings WHERE name = lower(name__)), error('unrecognized configuration parameter "' || name__ || '"')),
@@ -289,7 +291,13 @@ CREATE MACRO postgres.pg_get_serial_sequence(table__, column__) AS NULL::VARCHAR
 CREATE MACRO postgres.pg_encoding_to_char(encoding__) AS 'UTF8';
 CREATE MACRO postgres.pg_is_in_recovery() AS false;
 CREATE MACRO postgres.pg_relation_size(oid__) AS NULL::BIGINT;
+CREATE MACRO postgres.pg_table_size(oid__) AS NULL::BIGINT;
+CREATE MACRO postgres.pg_database_size(name__) AS NULL::BIGINT;
+CREATE MACRO postgres.pg_size_pretty(size__) AS NULL::VARCHAR;
 CREATE MACRO postgres.pg_total_relation_size(oid__) AS NULL::BIGINT;
+CREATE MACRO postgres.pg_get_statisticsobjdef_columns(oid__) AS NULL::VARCHAR;
+CREATE MACRO postgres.pg_relation_is_publishable(oid__) AS false;
+CREATE MACRO postgres.pg_get_partition_constraintdef(oid__) AS NULL::VARCHAR;
 CREATE MACRO postgres.pg_tablespace_location(oid__) AS NULL::VARCHAR;
 CREATE MACRO postgres.array_upper(array__, dimension__) AS CASE WHEN dimension__ = 1 THEN nullif(len(array__), 0) END;
 CREATE MACRO postgres.array_lower(array__, dimension__) AS CASE WHEN dimension__ = 1 AND len(array__) > 0 THEN 1 END;

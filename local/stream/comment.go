@@ -24,8 +24,18 @@ type comment struct {
 
 // commentable are the kinds of what can be commented on, longest first.
 var commentable = [][]string{
-	{"MATERIALIZED", "VIEW"}, {"VIEW"}, {"TABLE"}, {"SOURCE"}, {"SINK"}, {"INDEX"}, {"CONNECTION"}, {"SECRET"},
-	{"COLUMN"}, {"SCHEMA"}, {"DATABASE"}, {"CLUSTER"},
+	{"MATERIALIZED", "VIEW"},
+	{"VIEW"},
+	{"TABLE"},
+	{"SOURCE"},
+	{"SINK"},
+	{"INDEX"},
+	{"CONNECTION"},
+	{"SECRET"},
+	{"COLUMN"},
+	{"SCHEMA"},
+	{"DATABASE"},
+	{"CLUSTER"},
 }
 
 // comments prepares COMMENT ON. A comment is there at once, whatever becomes of

@@ -160,4 +160,3 @@ func renamedBack(call string) string {
 	}
 	return name
 }
-

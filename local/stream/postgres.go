@@ -17,22 +17,26 @@ import (
 // or pg_catalog before them, casts to catalogue types, OPERATOR(pg_catalog.~),
 // COLLATE. It refuses what would show DuckDB's own insides. Every token keeps
 // the place it came from.
-func fromClient(tokens []sql.Token, process int32) ([]sql.Token, error) {
+//
+// lists are the parameters, from 1, that are compared with as ANY of a list.
+func fromClient(tokens []sql.Token, process int32) (out []sql.Token, lists []int, err error) {
 	a := &asking{in: tokens, process: process}
 	for a.at < len(a.in) {
 		if err := a.step(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return a.out, nil
+	return a.out, a.lists, nil
 }
 
 type asking struct {
 	in, out []sql.Token
 	at      int
 	process int32
-	casts   []int // depths of parentheses at which a CAST is open
-	depth   int
+	depth   int   // of parentheses
+	casts   []int // depths at which a CAST is open
+	sets    []int // depths at which a function of rows is called in FROM
+	lists   []int // parameters, from 1, that are lists
 }
 
 // catalogTypes are types of the catalogues as DuckDB knows them.
@@ -51,8 +55,14 @@ var itself = map[string]string{
 	"current_catalog": literal("materialize"), "current_database": literal("materialize"), "current_schema": literal("public"),
 }
 
+// notAliases may follow a table function without an alias.
+var notAliases = []string{
+	"where", "join", "left", "right", "full", "inner", "cross", "natural", "on", "using", "group", "order", "limit", "offset", "having", "union",
+	"except", "intersect", "with", "fetch", "window",
+}
+
 // inside are functions and relations that tell of DuckDB, by how they begin.
-var inside = []string{"duckdb_", "pragma_", "sqlite_", keptRows, "tick_rows", "query_table"}
+var inside = []string{"duckdb_", "pragma_", "sqlite_", keptRows, "tick_rows", "query_table", "json_execute", "json_serialize", "json_deserialize", "current_query"}
 
 func (a *asking) peek(n int) sql.Token {
 	if a.at+n >= len(a.in) {
@@ -96,6 +106,8 @@ func (a *asking) step() error {
 		a.put(t, ")")
 		a.cast(t)
 		return nil
+	case t.Is("=") && a.peek(1).Is("ANY") && a.peek(2).Is("(") && a.peek(3).Kind == sql.Param:
+		return a.anyOf(t)
 	case t.Is("COLLATE"):
 		a.at += 2
 		for a.peek(0).Is(".") {
@@ -129,11 +141,36 @@ func (a *asking) step() error {
 			a.at++
 			return nil
 		}
+		if slices.Contains(a.sets, a.depth) {
+			a.sets = a.sets[:len(a.sets)-1]
+			a.depth--
+			a.aliased()
+			return nil
+		}
 		a.depth--
 	}
 	a.out = append(a.out, t)
 	a.at++
 	return nil
+}
+
+// aliased ends a call in FROM: in Postgres its alias is its column's name, too.
+func (a *asking) aliased() {
+	a.out = append(a.out, a.peek(0))
+	a.at++
+	as := 0
+	if a.peek(0).Is("AS") {
+		as = 1
+	}
+	alias := a.peek(as)
+	name, ok := nameIn(alias)
+	if ok && !slices.Contains(notAliases, name) && !a.peek(as+1).Is("(") {
+		a.out = append(a.out, alias)
+		a.put(alias, "(")
+		a.out = append(a.out, alias)
+		a.put(alias, ")")
+		a.at += as + 1
+	}
 }
 
 // qualifier leaves out a database or schema that names nothing but where
@@ -179,6 +216,14 @@ func (a *asking) word(t sql.Token, name string) error {
 	if name == "pg_backend_pid" && empty {
 		value, ok = strconv.Itoa(int(a.process)), true
 	}
+	if called && name == "json_build_object" {
+		a.put(t, "json_object")
+		a.at++
+		return nil
+	}
+	if called && (name == "generate_series" || name == "unnest" || name == "generate_subscripts") && (after.Is("FROM") || after.Is("JOIN") || after.Is("LATERAL")) {
+		a.sets = append(a.sets, a.depth+1)
+	}
 	isValue := t.Kind == sql.Word && ok && !after.Is(".") && !after.Is("AS") && (empty || !called && name != "current_database" && name != "user")
 	if !isValue {
 		a.out = append(a.out, t)
@@ -194,6 +239,24 @@ func (a *asking) word(t sql.Token, name string) error {
 	if next := a.peek(0); (a.at >= len(a.in) || next.Is(",") && a.depth == 0) && (after.Is("SELECT") || after.Is(",")) {
 		a.put(t, "AS", `"`+name+`"`)
 	}
+	return nil
+}
+
+// anyOf reads = ANY($1) or = ANY($1::text[]): the parameter comes as a JSON list.
+func (a *asking) anyOf(t sql.Token) error {
+	parameter := a.peek(3)
+	number, err := strconv.Atoi(parameter.Text[1:])
+	if err != nil {
+		return fmt.Errorf("line %d: %s is no parameter", parameter.Line, parameter.Raw)
+	}
+	a.lists = append(a.lists, number)
+	for !a.peek(0).Is(")") && a.at < len(a.in) {
+		a.at++
+	}
+	a.at++
+	a.put(t, "IN", "(", "SELECT", "unnest", "(", "from_json", "(")
+	a.out = append(a.out, parameter)
+	a.put(t, ",", `'["VARCHAR"]'`, ")", ")", ")")
 	return nil
 }
 
@@ -272,3 +335,55 @@ func (a *asking) operand() int {
 	}
 	return max(i, 0)
 }
+
+// plain writes E'…' strings, which psql and some drivers send and the program's
+// files do not have, as strings without escapes. What follows one keeps its place.
+func plain(query string) string {
+	var b strings.Builder
+	for i := 0; i < len(query); {
+		n := 1
+		switch c := query[i]; {
+		case (c == 'E' || c == 'e') && strings.HasPrefix(query[i+1:], "'") && (i == 0 || !isWordByte(query[i-1])):
+			n = escapedEnd(query, i+2) - i
+			text := literal(unescaped(query[i+2 : max(i+2, i+n-1)]))
+			b.WriteString(text + strings.Repeat(" ", max(0, n-len(text))))
+			i += n
+			continue
+		case c == '\'' || c == '"':
+			if end := strings.IndexByte(query[i+1:], c); end >= 0 {
+				n = end + 2
+			} else {
+				n = len(query) - i
+			}
+		case strings.HasPrefix(query[i:], "--"):
+			if n = strings.IndexByte(query[i:], '\n'); n < 0 {
+				n = len(query) - i
+			}
+		}
+		b.WriteString(query[i : i+n])
+		i += n
+	}
+	return b.String()
+}
+
+func isWordByte(c byte) bool { return c == '_' || isDigit(c) || isName(string(c)) || c == '$' }
+
+// escapedEnd is where the string ends whose content begins at i.
+func escapedEnd(query string, i int) int {
+	for ; i < len(query); i++ {
+		switch query[i] {
+		case '\\':
+			i++
+		case '\'':
+			if !strings.HasPrefix(query[i+1:], "'") {
+				return i + 1
+			}
+			i++
+		}
+	}
+	return len(query)
+}
+
+var escapes = strings.NewReplacer(`\\`, `\`, `\'`, `'`, `''`, `'`, `\n`, "\n", `\t`, "\t", `\r`, "\r", `\b`, "\b", `\f`, "\f")
+
+func unescaped(text string) string { return escapes.Replace(text) }

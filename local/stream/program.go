@@ -10,9 +10,9 @@ import (
 
 // program is what the statements of sql/ declare.
 type program struct {
-	sources map[string]*source
-	views   []*viewDefinition // in the order of the files, which is the order of dependence
-	sinks   []*sinkDefinition
+	sources    map[string]*source
+	views      []*viewDefinition // in the order of the files, which is the order of dependence
+	sinks      []*sinkDefinition
 	statements []sql.Statement
 	// created is everything the statements create, by what it is called.
 	created map[string]created

@@ -21,8 +21,9 @@ const (
 	kindMap     // map[text=>text], kept as a JSON object
 
 	// What only a query's answer has.
-	kindDate // kept as text
-	kindList // of text, kept as a JSON array
+	kindDate   // kept as text
+	kindList   // of text, kept as a JSON array
+	kindVector // int2vector of the catalogues, kept as it is shown
 )
 
 // column is one column of a relation.
@@ -62,6 +63,8 @@ func answerKindOf(duck string) (kind, error) {
 	switch {
 	case duck == "DATE":
 		return kindDate, nil
+	case duck == "SMALLINT[]":
+		return kindVector, nil
 	case strings.HasSuffix(duck, "[]"):
 		return kindList, nil
 	case duck == "UUID" || strings.HasPrefix(duck, "ENUM"):
@@ -72,7 +75,7 @@ func answerKindOf(duck string) (kind, error) {
 
 // String is the type's name in Materialize.
 func (k kind) String() string {
-	return [...]string{"boolean", "bigint", "double precision", "text", "jsonb", "timestamp", "numeric", "map[text=>text]", "date", "text[]"}[k]
+	return [...]string{"boolean", "bigint", "double precision", "text", "jsonb", "timestamp", "numeric", "map[text=>text]", "date", "text[]", "int2vector"}[k]
 }
 
 // Rows are kept encoded: one string a row is one allocation and no pointers for

@@ -14,19 +14,20 @@ import (
 	tripsql "tripcast.dev/sql"
 )
 
-// settings that clients ask for when they connect. Those that say which server
-// this is are Materialize's: psql and the drivers choose their queries by them.
+// settings that clients ask for when they connect. The server's version is what
+// psql-wire announces, as clients choose their queries by both; Materialize says
+// 9.5.0.
 var settings = map[string]string{
-	"server_version": serverVersion, "server_version_num": "90500", "server_encoding": "UTF8", "client_encoding": "UTF8",
+	"server_version": serverVersion, "server_version_num": "150000", "server_encoding": "UTF8", "client_encoding": "UTF8",
 	"timezone": "UTC", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "standard_conforming_strings": "on", "integer_datetimes": "on",
 	"transaction_isolation": "strict serializable", "default_transaction_isolation": "strict serializable",
 	"transaction_read_only": "off", "default_transaction_read_only": "off", "is_superuser": "off", "session_authorization": theUser,
 	"search_path": "public", "cluster": theCluster, "database": "materialize", "application_name": "", "client_min_messages": "notice",
-	"extra_float_digits": "3", "statement_timeout": "0", "max_identifier_length": "255", "lc_collate": "C", "lc_ctype": "C",
+	"extra_float_digits": "3", "statement_timeout": "0", "max_identifier_length": "255", "max_index_keys": "32", "lc_collate": "C", "lc_ctype": "C",
 }
 
 const (
-	serverVersion = "9.5.0"
+	serverVersion = "15.0"
 	theUser       = "materialize"
 )
 

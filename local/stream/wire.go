@@ -68,6 +68,7 @@ func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 // parse turns what a client sent into statements.
 func (s *Stream) parse(ctx context.Context, query wire.Query) (wire.PreparedStatements, error) {
 	client := sessionOf(ctx)
+	query.Query = plain(query.Query)
 	statements, err := tripsql.Split("query", query.Query)
 	if err != nil {
 		return nil, client.fail(coded(err, codes.Syntax))
@@ -242,7 +243,7 @@ func writeRows(w wire.DataWriter, r *result) error {
 var oids = [...]uint32{
 	kindBool: pgtype.BoolOID, kindInt: pgtype.Int8OID, kindFloat: pgtype.Float8OID, kindText: pgtype.TextOID,
 	kindJSON: pgtype.JSONBOID, kindTime: pgtype.TimestampOID, kindNumeric: pgtype.NumericOID, kindMap: pgtype.JSONBOID,
-	kindDate: pgtype.DateOID, kindList: pgtype.TextArrayOID,
+	kindDate: pgtype.DateOID, kindList: pgtype.TextArrayOID, kindVector: pgtype.TextOID,
 }
 
 func wireColumns(columns []column) wire.Columns {

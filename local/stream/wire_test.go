@@ -147,7 +147,7 @@ func TestSelectShapes(t *testing.T) {
 		{"SHOW MATERIALIZED VIEWS", "[[kept local ]]"},
 		{"SHOW SOURCES", "[[a kafka local ]]"},
 		{"SHOW SINKS", "[[s kafka local ]]"},
-		{"SHOW server_version", "[[9.5.0]]"},
+		{"SHOW server_version", "[[15.0]]"},
 		{"SHOW TRANSACTION ISOLATION LEVEL", "[[strict serializable]]"},
 		{"SET cluster = 'local'", "[]"},
 		{"BEGIN", "[]"},
