@@ -96,7 +96,7 @@ func (d *dialect) step() error {
 	case t.Is("~"), t.Is("!~"), t.Is("~*"), t.Is("!~*"):
 		return d.match(t)
 	case t.Is("#>"), t.Is("#>>"), t.Is("@>"), t.Is("<@"), t.Is("?"):
-		return fmt.Errorf("line %d: operator %s is not supported", t.Line, t.Raw)
+		return unsupported("line %d: operator %s is not supported", t.Line, t.Raw)
 	case t.Is("["):
 		// MAP[ has been rewritten by word: this one is an array's.
 		d.brackets = append(d.brackets, false)
@@ -151,7 +151,7 @@ func (d *dialect) word(t sql.Token) error {
 	cast := len(d.out) > 0 && d.out[len(d.out)-1] == "::"
 	if to, ok := renamed[lower]; ok && (called || cast) {
 		if to == "" {
-			return fmt.Errorf("line %d: function %s is not supported", t.Line, lower)
+			return unsupported("line %d: function %s is not supported", t.Line, lower)
 		}
 		d.out = append(d.out, to)
 		return nil
@@ -187,7 +187,7 @@ func (d *dialect) arrow(t sql.Token) error {
 			d.at += 2
 		}
 	default:
-		return fmt.Errorf("line %d: %s %s is not supported", t.Line, t.Raw, right.Raw)
+		return unsupported("line %d: %s %s is not supported", t.Line, t.Raw, right.Raw)
 	}
 	d.out = append(d.out, ")")
 	return nil

@@ -215,6 +215,8 @@ func returning(query string, columns []column) string {
 			items = append(items, name+"::VARCHAR")
 		case kindList:
 			items = append(items, "to_json("+name+"::VARCHAR[])::VARCHAR")
+		case kindBools, kindInts:
+			items = append(items, "to_json("+name+")::VARCHAR")
 		case kindVector:
 			items = append(items, "array_to_string("+name+", ' ')")
 		case kindMap:

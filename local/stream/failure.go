@@ -58,7 +58,7 @@ var patterns = []struct {
 	says string // "" keeps the message
 }{
 	{regexp.MustCompile(`^Referenced table "(.*?)" not found`), codes.UndefinedTable, `missing FROM-clause entry for table "$1"`},
-	{regexp.MustCompile(`^Table "(.*?)" does not have a column named "(.*?)"`), codes.UndefinedColumn, `column "$1.$2" does not exist`},
+	{regexp.MustCompile(`^(?:Table|Values list) "(.*?)" does not have a column named "(.*?)"`), codes.UndefinedColumn, `column "$1.$2" does not exist`},
 	{regexp.MustCompile(`because schema "(.*?)" does not exist`), codes.InvalidSchemaName, `unknown schema '$1'`},
 	{regexp.MustCompile(`^Ambiguous reference to (?:column name|table) "(.*?)"`), codes.AmbiguousColumn, `column reference "$1" is ambiguous`},
 	{regexp.MustCompile(`^column "(.*?)" must appear in the GROUP BY clause`), codes.Grouping, `column "$1" must appear in the GROUP BY clause or be used in an aggregate function`},

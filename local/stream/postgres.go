@@ -77,7 +77,10 @@ func (a *asking) put(t sql.Token, raw ...string) {
 		kind := sql.Symbol
 		switch {
 		case r[0] == '\'':
-			kind = sql.String
+			a.out = append(a.out, sql.Token{Kind: sql.String, Text: strings.ReplaceAll(r[1:len(r)-1], "''", "'"), Raw: r, Line: t.Line, Pos: t.Pos})
+			continue
+		case r[0] == '"':
+			kind = sql.Quoted
 		case isDigit(r[0]):
 			kind = sql.Number
 		case isName(r):
@@ -108,6 +111,12 @@ func (a *asking) step() error {
 		return nil
 	case t.Is("=") && a.peek(1).Is("ANY") && a.peek(2).Is("(") && a.peek(3).Kind == sql.Param:
 		return a.anyOf(t)
+	case t.Is("=") && a.peek(1).Is("ANY") && a.peek(2).Is("(") && isArray(a.peek(3)):
+		a.elements(t, "IN")
+		return nil
+	case (t.Is("<>") || t.Is("!=")) && a.peek(1).Is("ALL") && a.peek(2).Is("(") && isArray(a.peek(3)):
+		a.elements(t, "NOT", "IN")
+		return nil
 	case t.Is("COLLATE"):
 		a.at += 2
 		for a.peek(0).Is(".") {
@@ -260,6 +269,24 @@ func (a *asking) anyOf(t sql.Token) error {
 	return nil
 }
 
+// isArray reports whether a string is an array as Postgres writes one: '{r,v}'.
+func isArray(t sql.Token) bool {
+	return t.Kind == sql.String && strings.HasPrefix(t.Text, "{") && strings.HasSuffix(t.Text, "}") && len(t.Text) > 2
+}
+
+// elements reads = ANY('{r,v}'), with or without a cast, as IN ('r', 'v').
+func (a *asking) elements(t sql.Token, in ...string) {
+	a.put(t, in...)
+	for i, element := range strings.Split(strings.Trim(a.peek(3).Text, "{}"), ",") {
+		a.put(t, []string{"(", ","}[min(i, 1)], literal(strings.Trim(element, `" `)))
+	}
+	a.put(t, ")")
+	for !a.peek(0).Is(")") && a.at < len(a.in) {
+		a.at++
+	}
+	a.at++
+}
+
 // openCast begins CAST(x AS type), which becomes (x)::type.
 func (a *asking) openCast(t sql.Token) error {
 	a.at += 2
@@ -344,8 +371,13 @@ func plain(query string) string {
 		n := 1
 		switch c := query[i]; {
 		case (c == 'E' || c == 'e') && strings.HasPrefix(query[i+1:], "'") && (i == 0 || !isWordByte(query[i-1])):
-			n = escapedEnd(query, i+2) - i
-			text := literal(unescaped(query[i+2 : max(i+2, i+n-1)]))
+			end, ok := escapedEnd(query, i+2)
+			if !ok {
+				b.WriteString(query[i+1:]) // which is refused
+				return b.String()
+			}
+			n = end - i
+			text := literal(unescaped(query[i+2 : i+n-1]))
 			b.WriteString(text + strings.Repeat(" ", max(0, n-len(text))))
 			i += n
 			continue
@@ -368,20 +400,20 @@ func plain(query string) string {
 
 func isWordByte(c byte) bool { return c == '_' || isDigit(c) || isName(string(c)) || c == '$' }
 
-// escapedEnd is where the string ends whose content begins at i.
-func escapedEnd(query string, i int) int {
+// escapedEnd is where the string ends whose content begins at i, if it does.
+func escapedEnd(query string, i int) (end int, ok bool) {
 	for ; i < len(query); i++ {
 		switch query[i] {
 		case '\\':
 			i++
 		case '\'':
 			if !strings.HasPrefix(query[i+1:], "'") {
-				return i + 1
+				return i + 1, true
 			}
 			i++
 		}
 	}
-	return len(query)
+	return 0, false
 }
 
 var escapes = strings.NewReplacer(`\\`, `\`, `\'`, `'`, `''`, `'`, `\n`, "\n", `\t`, "\t", `\r`, "\r", `\b`, "\b", `\f`, "\f")

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"strings"
 )
@@ -23,6 +22,8 @@ const (
 	// What only a query's answer has.
 	kindDate   // kept as text
 	kindList   // of text, kept as a JSON array
+	kindBools  // a list of booleans
+	kindInts   // a list of integers
 	kindVector // int2vector of the catalogues, kept as it is shown
 )
 
@@ -55,7 +56,7 @@ func kindOf(duck string) (kind, error) {
 	if strings.HasPrefix(duck, "DECIMAL") {
 		return kindNumeric, nil
 	}
-	return 0, fmt.Errorf("type %s is not supported: cast it to bool, int8, float8, text, jsonb, timestamp, numeric or map[text=>text]", duck)
+	return 0, unsupported("type %s is not supported: cast it to bool, int8, float8, text, jsonb, timestamp, numeric or map[text=>text]", duck)
 }
 
 // answerKindOf is kindOf for what a query may return beyond what a view may have.
@@ -65,6 +66,10 @@ func answerKindOf(duck string) (kind, error) {
 		return kindDate, nil
 	case duck == "SMALLINT[]":
 		return kindVector, nil
+	case duck == "BOOLEAN[]":
+		return kindBools, nil
+	case duck == "INTEGER[]", duck == "BIGINT[]":
+		return kindInts, nil
 	case strings.HasSuffix(duck, "[]"):
 		return kindList, nil
 	case duck == "UUID" || strings.HasPrefix(duck, "ENUM"):
@@ -75,7 +80,7 @@ func answerKindOf(duck string) (kind, error) {
 
 // String is the type's name in Materialize.
 func (k kind) String() string {
-	return [...]string{"boolean", "bigint", "double precision", "text", "jsonb", "timestamp", "numeric", "map[text=>text]", "date", "text[]", "int2vector"}[k]
+	return [...]string{"boolean", "bigint", "double precision", "text", "jsonb", "timestamp", "numeric", "map[text=>text]", "date", "text[]", "boolean[]", "bigint[]", "int2vector"}[k]
 }
 
 // Rows are kept encoded: one string a row is one allocation and no pointers for

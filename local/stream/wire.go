@@ -243,7 +243,7 @@ func writeRows(w wire.DataWriter, r *result) error {
 var oids = [...]uint32{
 	kindBool: pgtype.BoolOID, kindInt: pgtype.Int8OID, kindFloat: pgtype.Float8OID, kindText: pgtype.TextOID,
 	kindJSON: pgtype.JSONBOID, kindTime: pgtype.TimestampOID, kindNumeric: pgtype.NumericOID, kindMap: pgtype.JSONBOID,
-	kindDate: pgtype.DateOID, kindList: pgtype.TextArrayOID, kindVector: pgtype.TextOID,
+	kindDate: pgtype.DateOID, kindList: pgtype.TextArrayOID, kindVector: pgtype.TextOID, kindBools: pgtype.BoolArrayOID, kindInts: pgtype.Int8ArrayOID,
 }
 
 func wireColumns(columns []column) wire.Columns {
@@ -252,6 +252,15 @@ func wireColumns(columns []column) wire.Columns {
 		all[i] = wire.Column{Name: c.name, Oid: oids[c.kind], Width: -1}
 	}
 	return all
+}
+
+// listOf reads a list, whose elements may be NULL.
+func listOf[T any](v value) (any, error) {
+	var all []*T
+	if err := json.Unmarshal([]byte(v.text), &all); err != nil {
+		return nil, fmt.Errorf("showing %q as a list: %w", v.text, err)
+	}
+	return all, nil
 }
 
 func wireValue(k kind, v value) (any, error) {
@@ -282,11 +291,11 @@ func wireValue(k kind, v value) (any, error) {
 		}
 		return day, nil
 	case kindList:
-		var all []*string
-		if err := json.Unmarshal([]byte(v.text), &all); err != nil {
-			return nil, fmt.Errorf("showing %q as text[]: %w", v.text, err)
-		}
-		return all, nil
+		return listOf[string](v)
+	case kindBools:
+		return listOf[bool](v)
+	case kindInts:
+		return listOf[int64](v)
 	default:
 		return v.text, nil
 	}
