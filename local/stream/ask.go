@@ -62,7 +62,7 @@ func (t *text) ask(ctx context.Context, tokens []tripsql.Token) (*understood, er
 func (t *text) placed(err error, d *dialect) error {
 	return toldAt(err, func(offset int) (string, bool) {
 		token, ok := d.origin(offset)
-		if !ok || token.Pos > len(t.query.Query) {
+		if !ok || token.Pos >= len(t.query.Query) {
 			return "", false
 		}
 		before := t.query.Query[:token.Pos]

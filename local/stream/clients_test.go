@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -9,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/duckdb/duckdb-go/v2"
 	"github.com/jackc/pgx/v5"
+	psqlerr "github.com/jeroenrinzema/psql-wire/errors"
 
 	tripsql "tripcast.dev/sql"
 )
@@ -140,6 +143,7 @@ func TestShow(t *testing.T) {
 		{"SHOW CREATE VIEW nix", "ERROR: unknown catalog item 'nix' (SQLSTATE 42P01)\n"},
 		{"SHOW COLUMNS FROM nix", "ERROR: unknown catalog item 'nix' (SQLSTATE 42P01)\n"},
 		{"SHOW VIEWS FROM nix", "ERROR: unknown schema 'nix' (SQLSTATE 3F000)\n"},
+		{"SHOW VIEWS WHERE nix = 1", "ERROR: column \"nix\" does not exist (SQLSTATE 42703)\n"},
 		{"SHOW cluster", "cluster\nlocal\n"},
 		{"SHOW TIME ZONE", "timezone\nUTC\n"},
 	} {
@@ -279,6 +283,18 @@ func TestFromClientKeepsThePlace(t *testing.T) {
 		if !ok || token.Text != name || token.Line != line {
 			t.Errorf("%s comes from %q, line %d, %v: %s", name, token.Text, token.Line, ok, d.text())
 		}
+	}
+}
+
+// An error of a view's own body comes from another session, in another form.
+func TestToldOfAView(t *testing.T) {
+	err := told(fmt.Errorf("stream: a.sql:3: view v: %w", &duckdb.Error{Msg: "Conversion Error: Could not convert string 'x' to INT64\n\nLINE 1: SELECT"}))
+	if got := psqlerr.Flatten(err); got.Code != "22P02" || got.Message != "stream: a.sql:3: view v: invalid input syntax for type bigint: 'x'" {
+		t.Errorf("%+v", got)
+	}
+	other := errors.New("other")
+	if told(other) != other || told(nil) != nil {
+		t.Error("an error that is none of DuckDB's is changed")
 	}
 }
 

@@ -74,6 +74,13 @@ func TestDialectValues(t *testing.T) {
 		{`'a$b' ~ '^a\$'`, "true"},
 		{`'' ~ ''`, "true"},
 		{`e ~ 'x'`, "false"},
+		{`'abcd' !~ 'bc'`, "false"},
+		{`'abcd' !~ '^bc'`, "true"},
+		{`'aBCd' ~* 'bc'`, "true"},
+		{`'aBCd' ~ 'bc'`, "false"},
+		{`'abc' ~* '^A|^x'`, "true"},
+		{`'aBCd' !~* 'bc'`, "false"},
+		{`'aBCd' !~* '^bc$'`, "true"},
 		{`'line 1
 line 2' ~ 'line 2'`, "true"},
 		{`7 / 2`, "3"},

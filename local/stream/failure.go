@@ -35,13 +35,14 @@ func toldAt(err error, at func(offset int) (string, bool)) error {
 	if !errors.As(err, &duck) {
 		return err
 	}
-	f := failure{Message: duck.Msg}
-	if _, text, ok := strings.Cut(duck.Msg, "{"); ok {
-		if json.Unmarshal([]byte("{"+text), &f) != nil {
-			f = failure{Message: duck.Msg}
-		}
+	var f failure
+	if _, text, ok := strings.Cut(duck.Msg, "{"); !ok || json.Unmarshal([]byte("{"+text), &f) != nil {
+		// A view's own, as the engine's session says it.
+		kind, message, _ := strings.Cut(duck.Msg, " Error: ")
+		f = failure{Type: kind, Message: message}
 	}
 	message, code := f.words()
+	message = strings.TrimSuffix(err.Error(), duck.Msg) + message // which view, where it is one's
 	if offset, err := strconv.Atoi(f.Position); err == nil && at != nil {
 		if place, ok := at(offset); ok {
 			message = place + ": " + message

@@ -271,16 +271,21 @@ func (a *asking) anyOf(t sql.Token) error {
 
 // isArray reports whether a string is an array as Postgres writes one: '{r,v}'.
 func isArray(t sql.Token) bool {
-	return t.Kind == sql.String && strings.HasPrefix(t.Text, "{") && strings.HasSuffix(t.Text, "}") && len(t.Text) > 2
+	return t.Kind == sql.String && strings.HasPrefix(t.Text, "{") && strings.HasSuffix(t.Text, "}")
 }
 
 // elements reads = ANY('{r,v}'), with or without a cast, as IN ('r', 'v').
 func (a *asking) elements(t sql.Token, in ...string) {
 	a.put(t, in...)
-	for i, element := range strings.Split(strings.Trim(a.peek(3).Text, "{}"), ",") {
-		a.put(t, []string{"(", ","}[min(i, 1)], literal(strings.Trim(element, `" `)))
+	all := strings.Trim(a.peek(3).Text, "{}")
+	if all == "" {
+		a.put(t, "(", "SELECT", "NULL", "WHERE", "false", ")")
+	} else {
+		for i, element := range strings.Split(all, ",") {
+			a.put(t, []string{"(", ","}[min(i, 1)], literal(strings.Trim(element, `" `)))
+		}
+		a.put(t, ")")
 	}
-	a.put(t, ")")
 	for !a.peek(0).Is(")") && a.at < len(a.in) {
 		a.at++
 	}

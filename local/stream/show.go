@@ -112,7 +112,9 @@ func (t *text) show(ctx context.Context, statement tripsql.Statement) (*wire.Pre
 		if err != nil {
 			return nil, err
 		}
-		return t.selects(ctx, asked[0])
+		own := *t
+		own.query = wire.Query{} // whose places are none of the client's text
+		return own.selects(ctx, asked[0])
 	}
 	return t.showSetting(c)
 }

@@ -20,12 +20,21 @@ import (
 
 // Serve answers on the Postgres protocol until ctx ends: SELECT over every view,
 // which sees them as of its own moment; SUBSCRIBE by DECLARE, FETCH and CLOSE, as
-// the package comment says; SHOW VIEWS, SOURCES, SINKS and settings. CREATE … IF
+// the package comment says; SHOW of all that there is, of CREATE statements and of
+// settings, which SET changes and nothing else looks at. information_schema,
+// pg_catalog, mz_catalog and mz_internal tell of the program, as far as there is
+// something true to tell: sizes, privileges and statistics are empty. CREATE … IF
 // NOT EXISTS succeeds where there is nothing to do, so that the program can be
-// applied to it. BEGIN and COMMIT bound the life of a cursor, and an error ends
-// what can be done in between; SET is accepted and means nothing. A statement can
-// be cancelled, and what a client leaves behind is let go of. Connections do not
-// outlive Serve.
+// applied to it, and COMMENT ON is remembered as long as the process lives. BEGIN
+// and COMMIT bound the life of a cursor, and an error ends what can be done in
+// between. A statement can be cancelled, and what a client leaves behind is let go
+// of. Connections do not outlive Serve.
+//
+// An error has a code of Postgres's and says the place in its message: psql-wire
+// has no field for the position. EXPLAIN, SAVEPOINT (which psycopg 3 needs under
+// SQLAlchemy; psycopg2 does not), COPY and all that writes are not supported, nor
+// are times of day and intervals as a query's result, and division by zero is NULL.
+// A parameter in an expression that does not tell its type, f * $1, needs a cast.
 func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -105,9 +105,23 @@ func (n *numericText) ScanNumeric(v pgtype.Numeric) error {
 	return err
 }
 
+// everyMode is every way in which pgx sends a query and its arguments.
+var everyMode = map[string]pgx.QueryExecMode{
+	"simple": pgx.QueryExecModeSimpleProtocol, "extended": pgx.QueryExecModeDescribeExec, "cached": pgx.QueryExecModeCacheStatement,
+	"described": pgx.QueryExecModeCacheDescribe, "untold": pgx.QueryExecModeExec,
+}
+
 func TestParameters(t *testing.T) {
 	_, conn := typed(t)
-	for name, protocol := range protocols {
+	at := func(year int, month time.Month) time.Time { return time.Date(year, month, 1, 0, 0, 0, 0, time.UTC) }
+	numeric := func(text string) pgtype.Numeric {
+		var n pgtype.Numeric
+		if err := n.Scan(text); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for name, protocol := range everyMode {
 		t.Run(name, func(t *testing.T) {
 			for _, c := range []struct {
 				query     string
@@ -121,6 +135,26 @@ func TestParameters(t *testing.T) {
 				{"SELECT count(*) FROM types WHERE id = $1 OR $1 IS NULL", []any{nil}, "2"},
 				{"SELECT count(*) FROM types WHERE id = 'it''s' -- $1", nil, "1"},
 				{"SELECT count(*) FROM types WHERE j->>$1 IS NOT NULL", []any{"é"}, "1"},
+				{"SELECT count(*) FROM types WHERE i IN ($1, $2)", []any{int64(-7), int64(8)}, "1"},
+				{"SELECT count(*) FROM types WHERE id IN ($1, $2)", []any{"x", "it's"}, "1"},
+				{"SELECT count(*) FROM types WHERE id = ANY($1)", []any{[]string{"x", "it's"}}, "1"},
+				{"SELECT count(*) FROM types WHERE id = ANY($1)", []any{[]string{}}, "0"},
+				{"SELECT count(*) FROM (SELECT id FROM types LIMIT $1) AS q", []any{1}, "1"},
+				{"SELECT count(*) FROM (SELECT id FROM types ORDER BY i LIMIT $1 OFFSET $2) AS q", []any{5, 1}, "1"},
+				{"SELECT count(*) FROM types WHERE t >= $1 AND t < $2", []any{at(2016, 2), at(2016, 3)}, "1"},
+				{"SELECT count(*) FROM types WHERE t BETWEEN $1 AND $2", []any{at(2016, 3), at(2016, 4)}, "0"},
+				{"SELECT count(*) FROM types WHERE t = $1", []any{time.Date(2016, 2, 29, 8, 30, 0, 250_000_000, time.UTC)}, "1"},
+				{"SELECT count(*) FROM types WHERE t::date = $1::date", []any{"2016-02-29"}, "1"},
+				{"SELECT count(*) FROM types WHERE d = $1", []any{numeric("1.50")}, "1"},
+				{"SELECT count(*) FROM types WHERE d > $1", []any{numeric("1.499999999999")}, "1"},
+				{"SELECT count(*) FROM types WHERE d > $1", []any{numeric("1.500000000001")}, "0"},
+				{"SELECT count(*) FROM types WHERE $1::text IS NULL AND id IS NULL", []any{nil}, "1"},
+				{"SELECT count(*) FROM types WHERE i = $1", []any{nil}, "0"},
+				{"SELECT count(*) FROM types WHERE t > $1", []any{nil}, "0"},
+				{"SELECT count(*) FROM types WHERE d > $1", []any{nil}, "0"},
+				{"SELECT count(*) FROM types WHERE id LIKE $1", []any{"it%"}, "1"},
+				{"SELECT count(*) FROM types WHERE f * $1::float8 > $2", []any{2.0, 2.5}, "1"},
+				{"SELECT count(*) FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2", []any{"public", "types"}, "8"},
 			} {
 				var n int64
 				arguments := append([]any{protocol}, c.arguments...)
