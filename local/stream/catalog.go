@@ -39,6 +39,8 @@ type object struct {
 	positions  []int  // of the key's columns
 	definition string // of a view: what follows AS
 	statement  string
+	tokens     []tripsql.Token
+	keyFormat  string
 }
 
 // typeName is the kind as mz_objects has it: materialized-view.
@@ -69,7 +71,7 @@ func openCatalog(ctx context.Context, conn *sql.Conn) (*catalog, error) {
 }
 
 // fill describes a program whose views have their columns.
-func (c *catalog) fill(ctx context.Context, p *program, views map[string]*view) error {
+func (c *catalog) fill(ctx context.Context, d *duck, p *program, views map[string]*view) error {
 	for name, setting := range settings {
 		if err := c.exec(ctx, "INSERT INTO facts.settings VALUES (?, ?)", name, setting); err != nil {
 			return err
@@ -88,7 +90,7 @@ func (c *catalog) fill(ctx context.Context, p *program, views map[string]*view) 
 		switch o.kind {
 		case "INDEX":
 			of := columnsOf(p, views, o.on)
-			if o.key == nil {
+			if s.Tokens[1].Is("DEFAULT") {
 				// Of which columns a default index is only Materialize works out: here it
 				// is of all.
 				for _, c := range of {
@@ -113,8 +115,8 @@ func (c *catalog) fill(ctx context.Context, p *program, views map[string]*view) 
 				return err
 			}
 		}
-		if err := c.depend(ctx, s); err != nil {
-			return err
+		if err := c.depend(ctx, d, p); err != nil {
+			return fmt.Errorf("stream: %s: what %s is made of: %w", s, o.name, err)
 		}
 	}
 	for i, name := range clusters {
@@ -164,9 +166,9 @@ func (c *catalog) add(ctx context.Context, o object) error {
 		}
 		return text
 	}
-	return c.exec(ctx, "INSERT INTO facts.objects SELECT ?, ?, ?, ?, ?, ?, ?, ?, from_json(?, '[\"VARCHAR\"]'), from_json(?, '[\"BIGINT\"]'), ?, ?",
+	return c.exec(ctx, "INSERT INTO facts.objects SELECT ?, ?, ?, ?, ?, ?, ?, ?, from_json(?, '[\"VARCHAR\"]'), from_json(?, '[\"BIGINT\"]'), ?, ?, ?",
 		o.id, 20000+len(c.objects), o.name, o.typeName(), orNull(o.cluster), orNull(o.connection), orNull(o.topic), orNull(o.on),
-		jsonList(o.key), jsonList(o.positions), orNull(o.definition), orNull(o.statement))
+		jsonList(o.key), jsonList(o.positions), orNull(o.definition), orNull(o.statement), orNull(o.keyFormat))
 }
 
 // find looks an object up by kind and name.
@@ -179,25 +181,46 @@ func (c *catalog) find(kind, name string) (object, bool) {
 	return object{}, false
 }
 
-// depend notes the objects that the newest one names.
-func (c *catalog) depend(ctx context.Context, s tripsql.Statement) error {
+// depend notes the objects that the newest one is made of.
+func (c *catalog) depend(ctx context.Context, d *duck, p *program) error {
 	newest := c.objects[len(c.objects)-1]
-	var named []string
-	for _, t := range s.Tokens {
-		name, ok := nameIn(t)
-		if !ok || name == newest.name || slices.Contains(named, name) {
+	named := []string{newest.connection, newest.on}
+	for _, s := range p.sinks {
+		if newest.kind == "SINK" && s.name == newest.name {
+			named = append(named, s.from)
+		}
+	}
+	for _, v := range p.views {
+		if newest.definition == "" || v.name != newest.name {
 			continue
 		}
-		named = append(named, name)
-		for _, o := range c.objects[:len(c.objects)-1] {
-			// A word may be a column's name, too: what a view can read is a relation,
-			// and what is read from Kafka has a connection.
-			if o.name != name || !readable(newest.kind, o.kind) {
-				continue
+		query, err := duckSQL(v.body)
+		if err != nil {
+			return err
+		}
+		t, err := d.parse(ctx, query)
+		if err != nil {
+			return err
+		}
+		walk(t.root, func(n node) bool {
+			if str(n, "type") == "BASE_TABLE" {
+				named = append(named, str(n, "table_name"))
 			}
-			if err := c.exec(ctx, "INSERT INTO facts.dependencies VALUES (?, ?)", newest.id, o.id); err != nil {
-				return err
-			}
+			return true
+		})
+	}
+	for _, t := range newest.tokens {
+		// A connection names secrets, a table its source.
+		if name, ok := nameIn(t); ok && (newest.kind == "CONNECTION" || newest.kind == "TABLE") {
+			named = append(named, name)
+		}
+	}
+	for _, o := range c.objects[:len(c.objects)-1] {
+		if !slices.Contains(named, o.name) || !readable(newest.kind, o.kind) {
+			continue
+		}
+		if err := c.exec(ctx, "INSERT INTO facts.dependencies VALUES (?, ?)", newest.id, o.id); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -225,13 +248,13 @@ func describeStatement(s tripsql.Statement) (object, error) {
 	if err != nil {
 		return object{}, err
 	}
-	o := object{name: what.name, kind: what.kind, statement: s.Text}
+	o := object{name: what.name, kind: what.kind, statement: s.Text, tokens: s.Tokens}
 	if o.kind == defaultIndex {
 		o.kind, o.on, o.name = "INDEX", what.name, what.name+"_primary_idx"
 	}
 	switch o.kind {
 	case "SECRET":
-		o.statement = "" // which tells it
+		o.statement, o.tokens = "", nil // which tell it
 	case "SOURCE", "SINK", "MATERIALIZED VIEW", "INDEX":
 		o.cluster = theCluster
 	}
@@ -247,6 +270,9 @@ func describeStatement(s tripsql.Statement) (object, error) {
 		if name, ok := after("IN", "CLUSTER"); ok && o.cluster != "" {
 			o.cluster = name
 		}
+		if format, ok := after("KEY", "FORMAT"); ok {
+			o.keyFormat = format
+		}
 		if name, ok := after("KAFKA", "CONNECTION"); ok {
 			o.connection = name
 		}
@@ -255,6 +281,8 @@ func describeStatement(s tripsql.Statement) (object, error) {
 			c := &cursor{statement: s, tokens: s.Tokens, at: i + 2}
 			if keys, err := c.names(); err == nil { // an expression is left out
 				o.key = keys
+			} else {
+				o.key = []string{}
 			}
 		}
 		if t.Is("TOPIC") && o.topic == "" {
@@ -267,6 +295,9 @@ func describeStatement(s tripsql.Statement) (object, error) {
 		if t.Is("AS") && (o.kind == "VIEW" || o.kind == "MATERIALIZED VIEW") && o.definition == "" && i+1 < len(s.Tokens) {
 			o.definition = s.Text[s.Tokens[i+1].Pos-s.Tokens[0].Pos:]
 		}
+	}
+	if o.kind == "INDEX" && s.Tokens[2].Is("ON") {
+		o.name = strings.Join(append([]string{o.on}, o.key...), "_") + "_idx" // as Materialize names one
 	}
 	return o, nil
 }

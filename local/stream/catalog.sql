@@ -13,7 +13,7 @@ CREATE SCHEMA information;
 
 CREATE TABLE facts.objects (
     id VARCHAR, oid BIGINT, name VARCHAR, type VARCHAR, cluster VARCHAR, connection VARCHAR,
-    topic VARCHAR, on_name VARCHAR, key VARCHAR[], key_positions BIGINT[], definition VARCHAR, create_sql VARCHAR
+    topic VARCHAR, on_name VARCHAR, key VARCHAR[], key_positions BIGINT[], definition VARCHAR, create_sql VARCHAR, key_format VARCHAR
 );
 CREATE TABLE facts.columns (id VARCHAR, name VARCHAR, position BIGINT, type VARCHAR);
 CREATE TABLE facts.dependencies (object_id VARCHAR, referenced_object_id VARCHAR);
@@ -62,12 +62,12 @@ CREATE VIEW mz_catalog.mz_tables AS SELECT id, oid, 'u1' AS schema_id, name, 'u1
     create_sql AS redacted_create_sql, (SELECT min(referenced_object_id) FROM facts.dependencies WHERE object_id = id) AS source_id
     FROM facts.objects WHERE type = 'table';
 CREATE VIEW mz_catalog.mz_sources AS SELECT o.id, o.oid, 'u1' AS schema_id, o.name, 'kafka' AS type, k.id AS connection_id, NULL::VARCHAR AS size,
-    'none' AS envelope_type, NULL::VARCHAR AS key_format, 'json' AS value_format, c.id AS cluster_id, 'u1' AS owner_id,
+    'none' AS envelope_type, o.key_format, 'json' AS value_format, c.id AS cluster_id, 'u1' AS owner_id,
     NULL::VARCHAR[] AS privileges, o.create_sql, o.create_sql AS redacted_create_sql
     FROM facts.objects AS o LEFT JOIN facts.clusters AS c ON c.name = o.cluster
     LEFT JOIN facts.objects AS k ON k.name = o.connection AND k.type = 'connection' WHERE o.type = 'source';
 CREATE VIEW mz_catalog.mz_sinks AS SELECT o.id, o.oid, 'u1' AS schema_id, o.name, 'kafka' AS type, k.id AS connection_id, NULL::VARCHAR AS size,
-    'upsert' AS envelope_type, NULL::VARCHAR AS format, 'text' AS key_format, 'json' AS value_format, c.id AS cluster_id, 'u1' AS owner_id,
+    'upsert' AS envelope_type, NULL::VARCHAR AS format, coalesce(o.key_format, 'json') AS key_format, 'json' AS value_format, c.id AS cluster_id, 'u1' AS owner_id,
     o.create_sql, o.create_sql AS redacted_create_sql
     FROM facts.objects AS o LEFT JOIN facts.clusters AS c ON c.name = o.cluster
     LEFT JOIN facts.objects AS k ON k.name = o.connection AND k.type = 'connection' WHERE o.type = 'sink';

@@ -47,7 +47,7 @@ func newQueries(ctx context.Context, e *engine) (*queries, error) {
 		}
 	}
 	d.kindOf = answerKindOf
-	if err := q.catalog.fill(ctx, e.program, e.byName); err != nil {
+	if err := q.catalog.fill(ctx, d, e.program, e.byName); err != nil {
 		return nil, errors.Join(err, d.conn.Close())
 	}
 	return q, nil

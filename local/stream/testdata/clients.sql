@@ -107,8 +107,8 @@ LEFT JOIN mz_clusters AS c ON c.id = o.cluster_id WHERE o.id LIKE 'u%' ORDER BY 
 SELECT o.name, r.name AS of FROM mz_internal.mz_object_dependencies AS d JOIN mz_objects AS o ON o.id = d.object_id JOIN mz_objects AS r ON r.id = d.referenced_object_id ORDER BY 1, 2;
 
 -- Materialize's: sources and sinks
-SELECT s.name, s.type, s.envelope_type, s.value_format, k.topic, s.create_sql FROM mz_sources AS s JOIN mz_kafka_sources AS k USING (id)
-UNION ALL SELECT s.name, s.type, s.envelope_type, s.value_format, k.topic, s.create_sql FROM mz_sinks AS s JOIN mz_kafka_sinks AS k USING (id) ORDER BY 1;
+SELECT s.name, s.type, s.envelope_type, s.key_format, s.value_format, k.topic, s.create_sql FROM mz_sources AS s JOIN mz_kafka_sources AS k USING (id)
+UNION ALL SELECT s.name, s.type, s.envelope_type, s.key_format, s.value_format, k.topic, s.create_sql FROM mz_sinks AS s JOIN mz_kafka_sinks AS k USING (id) ORDER BY 1;
 
 -- Materialize's: columns
 SELECT o.name AS relation, c.name, c.position, c.nullable, c.type, c.type_oid FROM mz_columns AS c JOIN mz_relations AS o USING (id) WHERE o.name = 'types' ORDER BY c.position;
