@@ -4,9 +4,11 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -29,10 +31,11 @@ type understood struct {
 
 // ask understands a query of a client.
 func (t *text) ask(ctx context.Context, tokens []tripsql.Token) (*understood, error) {
-	tokens, lists, err := fromClient(tokens, t.session.client.process)
+	tokens, lists, err := fromClient(tokens, t.session.client.process, t.query.ParameterOIDs)
 	if err != nil {
 		return nil, err
 	}
+	tokens = numerics(tokens, t.query.ParameterOIDs)
 	d, err := translate(tokens)
 	if err != nil {
 		return nil, err
@@ -216,12 +219,29 @@ func argument(p wire.Parameter, oid uint32) (any, error) {
 
 // decimal is a numeric with all its digits.
 func decimal(n pgtype.Numeric) (any, error) {
-	text, err := n.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
 	if n.NaN || n.InfinityModifier != pgtype.Finite {
-		return nil, fmt.Errorf("%s is no numeric here", text)
+		return nil, errors.New("NaN and infinity are no numeric here")
 	}
-	return string(text), nil
+	text, err := n.MarshalJSON()
+	return string(text), err
+}
+
+// numerics casts the parameters that the client says are numerics: its value
+// comes as text, which would be made an integer where one is compared with it.
+func numerics(tokens []tripsql.Token, declared []uint32) []tripsql.Token {
+	if !slices.Contains(declared, pgtype.NumericOID) {
+		return tokens
+	}
+	var out []tripsql.Token
+	for _, t := range tokens {
+		out = append(out, t)
+		if t.Kind != tripsql.Param {
+			continue
+		}
+		if n, err := strconv.Atoi(t.Text[1:]); err == nil && n >= 1 && n <= len(declared) && declared[n-1] == pgtype.NumericOID {
+			out = append(out, tripsql.Token{Kind: tripsql.Symbol, Text: "::", Raw: "::", Line: t.Line, Pos: t.Pos},
+				tripsql.Token{Kind: tripsql.Word, Text: "numeric", Raw: "numeric", Line: t.Line, Pos: t.Pos})
+		}
+	}
+	return out
 }

@@ -267,7 +267,7 @@ func TestFromClientKeepsThePlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, _, err := fromClient(tokens, 1)
+	out, _, err := fromClient(tokens, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jeroenrinzema/psql-wire/codes"
 	psqlerr "github.com/jeroenrinzema/psql-wire/errors"
 
@@ -18,9 +19,10 @@ import (
 // COLLATE. It refuses what would show DuckDB's own insides. Every token keeps
 // the place it came from.
 //
-// lists are the parameters, from 1, that are compared with as ANY of a list.
-func fromClient(tokens []sql.Token, process int32) (out []sql.Token, lists []int, err error) {
-	a := &asking{in: tokens, process: process}
+// lists are the parameters, from 1, that are compared with as ANY of a list: of
+// text, unless the client declares another.
+func fromClient(tokens []sql.Token, process int32, declared []uint32) (out []sql.Token, lists []int, err error) {
+	a := &asking{in: tokens, process: process, declared: declared}
 	for a.at < len(a.in) {
 		if err := a.step(); err != nil {
 			return nil, nil, err
@@ -37,6 +39,8 @@ type asking struct {
 	casts   []int // depths at which a CAST is open
 	sets    []int // depths at which a function of rows is called in FROM
 	lists   []int // parameters, from 1, that are lists
+	// declared are the types of parameters as far as the client says.
+	declared []uint32
 }
 
 // catalogTypes are types of the catalogues as DuckDB knows them.
@@ -265,7 +269,16 @@ func (a *asking) anyOf(t sql.Token) error {
 	a.at++
 	a.put(t, "IN", "(", "SELECT", "unnest", "(", "from_json", "(")
 	a.out = append(a.out, parameter)
-	a.put(t, ",", `'["VARCHAR"]'`, ")", ")", ")")
+	of := `'["VARCHAR"]'`
+	if number >= 1 && number <= len(a.declared) {
+		switch a.declared[number-1] {
+		case pgtype.Int2ArrayOID, pgtype.Int4ArrayOID, pgtype.Int8ArrayOID:
+			of = `'["BIGINT"]'`
+		case pgtype.Float4ArrayOID, pgtype.Float8ArrayOID:
+			of = `'["DOUBLE"]'`
+		}
+	}
+	a.put(t, ",", of, ")", ")", ")")
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"slices"
@@ -164,6 +165,44 @@ func TestParameters(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that says which type it sends is believed: JDBC sends an int4 in four
+// bytes wherever a number is asked for.
+func TestDeclaredParameters(t *testing.T) {
+	_, conn := typed(t)
+	types := conn.TypeMap()
+	for _, c := range []struct {
+		query string
+		oid   uint32
+		value any
+		want  string
+	}{
+		{"SELECT count(*) FROM types WHERE i = $1", pgtype.Int4OID, int32(-7), "1"},
+		{"SELECT count(*) FROM types WHERE i = $1", pgtype.Int2OID, int16(-7), "1"},
+		{"SELECT count(*) FROM types WHERE f = $1", pgtype.Float4OID, float32(1.5), "1"},
+		{"SELECT count(*) FROM types WHERE i < $1", pgtype.NumericOID, pgtype.Numeric{Int: big.NewInt(-65), Exp: -1, Valid: true}, "1"},
+		{"SELECT count(*) FROM types WHERE i < $1", pgtype.NumericOID, pgtype.Numeric{Int: big.NewInt(1), Exp: 20, Valid: true}, "1"},
+		{"SELECT count(*) FROM types WHERE id = $1", pgtype.VarcharOID, "it's", "1"},
+		{"SELECT count(*) FROM types WHERE j = $1::jsonb", pgtype.JSONBOID, `{"é":[1,null]}`, "1"},
+		{"SELECT count(*) FROM types WHERE t > $1", pgtype.DateOID, time.Date(2016, 2, 29, 0, 0, 0, 0, time.UTC), "1"},
+		{"SELECT count(*) FROM types WHERE t > $1", pgtype.TimestamptzOID, time.Date(2016, 2, 29, 8, 0, 0, 0, time.UTC), "1"},
+		{"SELECT count(*) FROM types WHERE i = ANY($1)", pgtype.Int4ArrayOID, []int32{1, -7}, "1"},
+		{"SELECT count(*) FROM (SELECT id FROM types LIMIT $1) AS q", pgtype.Int4OID, int32(1), "1"},
+	} {
+		for _, format := range []int16{pgtype.TextFormatCode, pgtype.BinaryFormatCode} {
+			value, err := types.Encode(c.oid, format, c.value, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := conn.PgConn().ExecParams(t.Context(), c.query, [][]byte{value}, []uint32{c.oid}, []int16{format}, nil).Read()
+			if r.Err != nil || len(r.Rows) != 1 || string(r.Rows[0][0]) != c.want {
+				t.Errorf("%s, %d in format %d: %s, %v, want %s", c.query, c.oid, format, r.Rows, r.Err, c.want)
+			}
+		}
+	}
+	r := conn.PgConn().ExecParams(t.Context(), "SELECT count(*) FROM types WHERE i = $1", [][]byte{[]byte("x")}, []uint32{0}, nil, nil).Read()
+	wantError(t, r.Err, "22P02", "parameter $1: ")
 }
 
 func TestSelectShapes(t *testing.T) {
