@@ -31,15 +31,17 @@ const (
 	theUser       = "materialize"
 )
 
-// listed is what SHOW lists: the words that name it, the relation of mz_internal
-// that has it and the columns that are shown, as in Materialize.
-var listed = []struct {
+// listing is what SHOW lists: the words that name it, the relation of mz_internal
+// that has it, and the columns that are shown, as in Materialize.
+type listing struct {
 	words   []string
 	from    string
 	columns string
-	on      string // the column that ON or FROM relation asks for
+	on      string // the column that ON, or FROM of COLUMNS, asks for
 	cluster bool   // IN CLUSTER may follow
-}{
+}
+
+var listings = []listing{
 	{words: []string{"TABLES"}, from: "mz_show_tables", columns: "name, comment"},
 	{words: []string{"VIEWS"}, from: "mz_show_views", columns: "name, comment"},
 	{words: []string{"MATERIALIZED", "VIEWS"}, from: "mz_show_materialized_views", columns: "name, cluster, comment", cluster: true},
@@ -49,11 +51,13 @@ var listed = []struct {
 	{words: []string{"SECRETS"}, from: "mz_show_secrets", columns: "name, comment"},
 	{words: []string{"INDEXES"}, from: "mz_show_indexes", columns: `name, "on", cluster, key, comment`, on: `"on"`, cluster: true},
 	{words: []string{"OBJECTS"}, from: "mz_show_objects", columns: "name, type, comment"},
-	{words: []string{"COLUMNS"}, from: "mz_show_columns", columns: "name, nullable, type, comment", on: "on_name"},
+	{words: []string{"COLUMNS"}, from: showColumns, columns: "name, nullable, type, comment", on: "on_name"},
 	{words: []string{"CLUSTERS"}, from: "mz_show_clusters", columns: "name, replicas, comment"},
 	{words: []string{"SCHEMAS"}, from: "mz_show_schemas", columns: "name, comment"},
 	{words: []string{"DATABASES"}, from: "mz_show_databases", columns: "name, comment"},
 }
+
+const showColumns = "mz_show_columns"
 
 // show prepares SHOW: what there is, the CREATE of one thing, or a setting.
 func (t *text) show(ctx context.Context, statement tripsql.Statement) (*wire.PreparedStatement, error) {
@@ -61,62 +65,72 @@ func (t *text) show(ctx context.Context, statement tripsql.Statement) (*wire.Pre
 	if c.accept("CREATE") {
 		return t.showCreate(c)
 	}
-	for _, what := range listed {
-		if !c.accept(what.words...) {
-			continue
+	for _, what := range listings {
+		if c.accept(what.words...) {
+			return t.list(ctx, what, c)
 		}
-		filters := []string{}
-		for !c.done() && !c.peek().Is("WHERE") && !c.peek().Is("LIKE") {
-			filter := ""
-			var err error
-			switch {
-			case what.cluster && c.accept("IN", "CLUSTER"):
-				filter, err = equals("cluster", c)
-			case what.on != "" && (c.accept("ON") || what.from == "mz_show_columns" && c.accept("FROM")):
-				if filter, err = equals(what.on, c); err == nil {
-					err = t.known(c)
-				}
-			case c.accept("FROM"):
-				filter, err = inSchema(c)
-			default:
-				err = fmt.Errorf("line %d: %q is not supported here", c.line(), c.peek().Raw)
-			}
-			if err != nil {
-				return nil, err
-			}
-			filters = append(filters, filter)
-		}
-		if what.from == "mz_show_columns" && len(filters) == 0 {
+	}
+	return t.showSetting(c)
+}
+
+// list prepares the query that answers SHOW.
+func (t *text) list(ctx context.Context, what listing, c *cursor) (*wire.PreparedStatement, error) {
+	filters, err := t.filters(what, c)
+	if err != nil {
+		return nil, err
+	}
+	order := "name"
+	if what.from == showColumns {
+		order = "position"
+		if len(filters) == 0 {
 			return nil, errors.New("SHOW COLUMNS needs FROM and a relation")
 		}
+	}
+	query := "SELECT " + what.columns + " FROM mz_internal." + what.from
+	if len(filters) > 0 {
+		query += " WHERE " + strings.Join(filters, " AND ")
+	}
+	asked, err := tripsql.Split("query", query+" ORDER BY "+order)
+	if err != nil {
+		return nil, err
+	}
+	own := *t
+	own.query = wire.Query{} // whose places are none of the client's text
+	return own.selects(ctx, asked[0])
+}
+
+// filters reads IN CLUSTER, ON, FROM, LIKE and WHERE as conditions.
+func (t *text) filters(what listing, c *cursor) ([]string, error) {
+	var filters []string
+	for !c.done() {
+		filter := ""
+		var err error
 		switch {
+		case what.cluster && c.accept("IN", "CLUSTER"):
+			filter, err = equals("cluster", c)
+		case what.on != "" && (c.accept("ON") || what.from == showColumns && c.accept("FROM")):
+			if filter, err = equals(what.on, c); err == nil {
+				err = t.known(c)
+			}
+		case c.accept("FROM"):
+			filter, err = inSchema(c)
 		case c.accept("LIKE"):
 			pattern := c.next()
 			if pattern.Kind != tripsql.String {
-				return nil, fmt.Errorf("line %d: a pattern expected, not %q", pattern.Line, pattern.Raw)
+				err = fmt.Errorf("line %d: a pattern expected, not %q", pattern.Line, pattern.Raw)
 			}
-			filters = append(filters, "name LIKE "+pattern.Raw)
+			filter = "name LIKE " + pattern.Raw
 		case c.accept("WHERE"):
-			filters = append(filters, "("+rawText(c.rest())+")")
+			filter = "(" + rawText(c.rest()) + ")"
+		default:
+			err = fmt.Errorf("line %d: %q is not supported here", c.line(), c.peek().Raw)
 		}
-		query := "SELECT " + what.columns + " FROM mz_internal." + what.from
-		if len(filters) > 0 {
-			query += " WHERE " + strings.Join(filters, " AND ")
-		}
-		if what.from == "mz_show_columns" {
-			query += " ORDER BY position"
-		} else {
-			query += " ORDER BY name"
-		}
-		asked, err := tripsql.Split("query", query)
 		if err != nil {
 			return nil, err
 		}
-		own := *t
-		own.query = wire.Query{} // whose places are none of the client's text
-		return own.selects(ctx, asked[0])
+		filters = append(filters, filter)
 	}
-	return t.showSetting(c)
+	return filters, nil
 }
 
 // equals reads a name, the last of its path, and compares a column with it.
@@ -204,8 +218,8 @@ func (t *text) showSetting(c *cursor) (*wire.PreparedStatement, error) {
 		value, ok = settings[name]
 	}
 	if !ok || !c.done() {
-		all := []string{}
-		for _, what := range listed {
+		var all []string
+		for _, what := range listings {
 			all = append(all, strings.Join(what.words, " "))
 		}
 		return nil, psqlerr.WithCode(fmt.Errorf("unrecognized configuration parameter %q: SHOW knows %s, CREATE and a few settings", name, strings.Join(all, ", ")), codes.UndefinedObject)
