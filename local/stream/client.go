@@ -39,8 +39,8 @@ func newClient(serving context.Context, conn net.Conn) *client {
 	read, write := io.Pipe()
 	c := &client{Conn: conn, ahead: read, gone: gone, serving: serving}
 	var key [8]byte
-	_, _ = rand.Read(key[:]) // it never fails
-	c.process = int32(binary.LittleEndian.Uint32(key[:]))
+	_, _ = rand.Read(key[:])                                   // it never fails
+	c.process = int32(binary.LittleEndian.Uint32(key[:]) >> 1) // as a process id, not negative
 	c.secret = int32(binary.LittleEndian.Uint32(key[4:]))
 	go func() {
 		_, err := io.Copy(write, conn)

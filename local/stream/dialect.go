@@ -43,20 +43,46 @@ var keywords = []string{
 
 // duckSQL writes a query of Materialize's dialect in DuckDB's.
 func duckSQL(tokens []sql.Token) (string, error) {
-	d := dialect{tokens: tokens}
+	d, err := translate(tokens)
+	if err != nil {
+		return "", err
+	}
+	return d.text(), nil
+}
+
+func translate(tokens []sql.Token) (*dialect, error) {
+	d := &dialect{tokens: tokens}
 	for d.at < len(d.tokens) {
+		read := d.at
 		if err := d.step(); err != nil {
-			return "", err
+			return nil, err
+		}
+		for len(d.from) < len(d.out) {
+			d.from = append(d.from, read)
 		}
 	}
-	return strings.Join(d.out, " "), nil
+	return d, nil
 }
 
 type dialect struct {
 	tokens   []sql.Token
 	at       int
 	out      []string
+	from     []int  // for each of out, the token it comes from
 	brackets []bool // for each open [, whether it is a MAP's
+}
+
+func (d *dialect) text() string { return strings.Join(d.out, " ") }
+
+// origin finds the token that an offset in the text comes from.
+func (d *dialect) origin(offset int) (sql.Token, bool) {
+	for i, piece := range d.out {
+		if offset <= len(piece) {
+			return d.tokens[d.from[i]], true
+		}
+		offset -= len(piece) + 1
+	}
+	return sql.Token{}, false
 }
 
 func (d *dialect) step() error {
@@ -67,19 +93,10 @@ func (d *dialect) step() error {
 		return d.word(t)
 	case t.Is("->"), t.Is("->>"):
 		return d.arrow(t)
-	case t.Is("~"):
-		d.out = append(d.out, t.Raw)
-		if d.at == len(d.tokens) || d.tokens[d.at].Kind != sql.String {
-			return fmt.Errorf("line %d: ~ needs a literal pattern", t.Line)
-		}
-		pattern, err := partialMatch(d.tokens[d.at].Text)
-		if err != nil {
-			return fmt.Errorf("line %d: %w", t.Line, err)
-		}
-		d.out = append(d.out, literal(pattern))
-		d.at++
-	case t.Is("!~"), t.Is("~*"), t.Is("!~*"), t.Is("#>"), t.Is("#>>"), t.Is("@>"), t.Is("<@"), t.Is("?"):
-		return fmt.Errorf("line %d: operator %s is not supported", t.Line, t.Raw)
+	case t.Is("~"), t.Is("!~"), t.Is("~*"), t.Is("!~*"):
+		return d.match(t)
+	case t.Is("#>"), t.Is("#>>"), t.Is("@>"), t.Is("<@"), t.Is("?"):
+		return unsupported("line %d: operator %s is not supported", t.Line, t.Raw)
 	case t.Is("["):
 		// MAP[ has been rewritten by word: this one is an array's.
 		d.brackets = append(d.brackets, false)
@@ -102,6 +119,25 @@ func (d *dialect) step() error {
 	return nil
 }
 
+// match writes a regular expression's operator and pattern.
+func (d *dialect) match(t sql.Token) error {
+	if d.at == len(d.tokens) || d.tokens[d.at].Kind != sql.String {
+		return fmt.Errorf("line %d: %s needs a literal pattern", t.Line, t.Raw)
+	}
+	pattern := d.tokens[d.at].Text
+	operator, anyCase := strings.CutSuffix(t.Raw, "*")
+	if anyCase {
+		pattern = "(?i)" + pattern
+	}
+	pattern, err := partialMatch(pattern)
+	if err != nil {
+		return fmt.Errorf("line %d: %w", t.Line, err)
+	}
+	d.out = append(d.out, operator, literal(pattern))
+	d.at++
+	return nil
+}
+
 func (d *dialect) word(t sql.Token) error {
 	lower := strings.ToLower(t.Text)
 	if lower == "map" && d.at < len(d.tokens) && d.tokens[d.at].Is("[") {
@@ -115,7 +151,7 @@ func (d *dialect) word(t sql.Token) error {
 	cast := len(d.out) > 0 && d.out[len(d.out)-1] == "::"
 	if to, ok := renamed[lower]; ok && (called || cast) {
 		if to == "" {
-			return fmt.Errorf("line %d: function %s is not supported", t.Line, lower)
+			return unsupported("line %d: function %s is not supported", t.Line, lower)
 		}
 		d.out = append(d.out, to)
 		return nil
@@ -136,6 +172,7 @@ func (d *dialect) arrow(t sql.Token) error {
 		return fmt.Errorf("line %d: %s has nothing on its right", t.Line, t.Raw)
 	}
 	d.out = slices.Insert(d.out, start, "(")
+	d.from = slices.Insert(d.from, start, d.from[start])
 	d.out = append(d.out, t.Raw)
 	right := d.tokens[d.at]
 	switch {
@@ -150,7 +187,7 @@ func (d *dialect) arrow(t sql.Token) error {
 			d.at += 2
 		}
 	default:
-		return fmt.Errorf("line %d: %s %s is not supported", t.Line, t.Raw, right.Raw)
+		return unsupported("line %d: %s %s is not supported", t.Line, t.Raw, right.Raw)
 	}
 	d.out = append(d.out, ")")
 	return nil

@@ -20,6 +20,9 @@ type duck struct {
 	conn  *sql.Conn
 	feeds []*feed
 	bound []int // the feeds that queries have named since it was last emptied
+	// kindOf reads a column's type. What a query returns may be of more types than
+	// what a view keeps.
+	kindOf func(duck string) (kind, error)
 }
 
 // feed is what rows_in(n) reads: some rows of a relation, each with the number
@@ -66,7 +69,7 @@ func newDuck(ctx context.Context, db *sql.DB, function string) (*duck, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream: opening a DuckDB session: %w", err)
 	}
-	d := &duck{conn: conn}
+	d := &duck{conn: conn, kindOf: kindOf}
 	number, err := duckdb.NewTypeInfo(duckdb.TYPE_BIGINT)
 	if err != nil {
 		return nil, fmt.Errorf("stream: describing %s: %w", function, err)
@@ -237,8 +240,14 @@ func returning(query string, columns []column) string {
 		switch c.kind {
 		case kindTime:
 			items = append(items, "epoch_us("+name+")")
-		case kindJSON, kindNumeric:
+		case kindJSON, kindNumeric, kindDate:
 			items = append(items, name+"::VARCHAR")
+		case kindList:
+			items = append(items, "to_json("+name+"::VARCHAR[])::VARCHAR")
+		case kindBools, kindInts:
+			items = append(items, "to_json("+name+")::VARCHAR")
+		case kindVector:
+			items = append(items, "array_to_string("+name+", ' ')")
 		case kindMap:
 			items = append(items, "to_json("+name+")::VARCHAR")
 		case kindInt:
@@ -266,7 +275,7 @@ func (d *duck) describe(ctx context.Context, query string) (columns []column, ty
 		if err := rows.Scan(&name, &typ, &ignored[0], &ignored[1], &ignored[2], &ignored[3]); err != nil {
 			return nil, nil, err
 		}
-		k, err := kindOf(typ)
+		k, err := d.kindOf(typ)
 		if err != nil {
 			return nil, nil, fmt.Errorf("column %s: %w", name, err)
 		}

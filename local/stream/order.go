@@ -90,7 +90,7 @@ func compare(a, b value, k kind, nullsFirst bool) int {
 	case kindFloat:
 		return compareFloats(a.float(), b.float())
 	case kindNumeric:
-		return decimal(a.text).Cmp(decimal(b.text))
+		return rational(a.text).Cmp(rational(b.text))
 	default:
 		return bytes.Compare([]byte(a.text), []byte(b.text))
 	}
@@ -104,8 +104,8 @@ func compareFloats(a, b float64) int {
 	return cmp.Compare(a, b)
 }
 
-func decimal(text string) *big.Rat {
-	r, ok := new(big.Rat).SetString(text)
+func rational(decimal string) *big.Rat {
+	r, ok := new(big.Rat).SetString(decimal)
 	if !ok {
 		return new(big.Rat) // DuckDB prints decimals that read
 	}

@@ -10,9 +10,10 @@ import (
 
 // program is what the statements of sql/ declare.
 type program struct {
-	sources map[string]*source
-	views   []*viewDefinition // in the order of the files, which is the order of dependence
-	sinks   []*sinkDefinition
+	sources    map[string]*source
+	views      []*viewDefinition // in the order of the files, which is the order of dependence
+	sinks      []*sinkDefinition
+	statements []sql.Statement
 	// created is everything the statements create, by what it is called.
 	created map[string]created
 }
@@ -49,7 +50,7 @@ type sinkDefinition struct {
 // parseProgram reads the statements. What it does not support is an error that
 // names the file, the line and the statement.
 func parseProgram(statements []sql.Statement) (*program, error) {
-	p := &program{sources: map[string]*source{}, created: map[string]created{}}
+	p := &program{sources: map[string]*source{}, statements: statements, created: map[string]created{}}
 	topics := map[string]string{} // of CREATE SOURCE without a format
 	for _, s := range statements {
 		c := &cursor{statement: s, tokens: s.Tokens}

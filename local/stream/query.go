@@ -20,6 +20,7 @@ type queries struct {
 	// is taken before the engine's.
 	mu       sync.Mutex
 	duck     *duck
+	catalog  *catalog
 	kept     []*view // by feed, whose rows it reads
 	observed map[string]*observed
 }
@@ -32,6 +33,9 @@ func newQueries(ctx context.Context, e *engine) (*queries, error) {
 		return nil, err
 	}
 	q := &queries{engine: e, duck: d, observed: map[string]*observed{}}
+	if q.catalog, err = openCatalog(ctx, d.conn); err != nil {
+		return nil, errors.Join(err, d.conn.Close())
+	}
 	for name, s := range e.program.sources {
 		if err := q.createSource(ctx, name, s); err != nil {
 			return nil, errors.Join(err, d.conn.Close())
@@ -41,6 +45,10 @@ func newQueries(ctx context.Context, e *engine) (*queries, error) {
 		if err := q.createView(ctx, v); err != nil {
 			return nil, errors.Join(fmt.Errorf("stream: %s: view %s: %w", v.at, v.name, err), d.conn.Close())
 		}
+	}
+	d.kindOf = answerKindOf
+	if err := q.catalog.fill(ctx, d, e.program, e.byName); err != nil {
+		return nil, errors.Join(err, d.conn.Close())
 	}
 	return q, nil
 }

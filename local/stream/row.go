@@ -2,7 +2,6 @@ package stream
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"strings"
 )
@@ -19,6 +18,13 @@ const (
 	kindTime    // timestamp, microseconds since 1970
 	kindNumeric // exact decimal, kept as text without trailing zeros
 	kindMap     // map[text=>text], kept as a JSON object
+
+	// What only a query's answer has.
+	kindDate   // kept as text
+	kindList   // of text, kept as a JSON array
+	kindBools  // a list of booleans
+	kindInts   // a list of integers
+	kindVector // int2vector of the catalogues, kept as it is shown
 )
 
 // column is one column of a relation.
@@ -50,12 +56,31 @@ func kindOf(duck string) (kind, error) {
 	if strings.HasPrefix(duck, "DECIMAL") {
 		return kindNumeric, nil
 	}
-	return 0, fmt.Errorf("type %s is not supported: cast it to bool, int8, float8, text, jsonb, timestamp, numeric or map[text=>text]", duck)
+	return 0, unsupported("type %s is not supported: cast it to bool, int8, float8, text, jsonb, timestamp, numeric or map[text=>text]", duck)
+}
+
+// answerKindOf is kindOf for what a query may return beyond what a view may have.
+func answerKindOf(duck string) (kind, error) {
+	switch {
+	case duck == "DATE":
+		return kindDate, nil
+	case duck == "SMALLINT[]":
+		return kindVector, nil
+	case duck == "BOOLEAN[]":
+		return kindBools, nil
+	case duck == "INTEGER[]", duck == "BIGINT[]":
+		return kindInts, nil
+	case strings.HasSuffix(duck, "[]"):
+		return kindList, nil
+	case duck == "UUID" || strings.HasPrefix(duck, "ENUM"):
+		return kindText, nil
+	}
+	return kindOf(duck)
 }
 
 // String is the type's name in Materialize.
 func (k kind) String() string {
-	return [...]string{"boolean", "bigint", "double precision", "text", "jsonb", "timestamp", "numeric", "map[text=>text]"}[k]
+	return [...]string{"boolean", "bigint", "double precision", "text", "jsonb", "timestamp", "numeric", "map[text=>text]", "date", "text[]", "boolean[]", "bigint[]", "int2vector"}[k]
 }
 
 // Rows are kept encoded: one string a row is one allocation and no pointers for

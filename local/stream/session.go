@@ -20,6 +20,8 @@ type session struct {
 	inside  bool // of BEGIN … COMMIT
 	failed  bool // and nothing but its end is taken
 	cursors map[string]*subscription
+	// settings are what SET has said, for SHOW.
+	settings map[string]string
 }
 
 type sessionKey struct{}
@@ -35,7 +37,7 @@ func openSession(ctx context.Context) (context.Context, error) {
 	if !ok {
 		return nil, fmt.Errorf("stream: a connection that Serve has not accepted")
 	}
-	s := &session{client: c, cursors: map[string]*subscription{}}
+	s := &session{client: c, cursors: map[string]*subscription{}, settings: map[string]string{}}
 	return context.WithValue(ctx, sessionKey{}, s), nil
 }
 
@@ -91,7 +93,7 @@ func (s *session) guarded(fn wire.PreparedStatementFn) wire.PreparedStatementFn 
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return s.fail(err)
+		return s.fail(told(err))
 	}
 }
 

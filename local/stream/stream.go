@@ -31,7 +31,8 @@
 // maintained view tells its own changes. Any other, and a query, is asked again
 // once something that it reads has changed, and compared. A SELECT that names the
 // key of the one view it reads is given the rows of that key. A bare SUBSCRIBE,
-// COPY, AS OF, UP TO and cursors for SELECT are not supported.
+// COPY, AS OF, UP TO and cursors for SELECT are not supported. Serve says what else
+// is answered, and what is not.
 //
 // A Batch evaluates the same files once, over records that are all there. For
 // topics that were written within the grace of each other it sinks what a Stream

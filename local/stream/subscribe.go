@@ -26,8 +26,11 @@ type declaration struct {
 	order    []int // of relation, in which a FETCH returns its columns
 }
 
+// asker understands a query.
+type asker func(ctx context.Context, tokens []tripsql.Token) (*understood, error)
+
 // declare reads a DECLARE.
-func (s *Stream) declare(ctx context.Context, statement tripsql.Statement) (*declaration, error) {
+func (s *Stream) declare(ctx context.Context, statement tripsql.Statement, ask asker) (*declaration, error) {
 	c := &cursor{statement: statement, tokens: statement.Tokens}
 	if err := c.expect("DECLARE"); err != nil {
 		return nil, err
@@ -48,7 +51,7 @@ func (s *Stream) declare(ctx context.Context, statement tripsql.Statement) (*dec
 	}
 	c.accept("TO")
 	d := &declaration{name: name, snapshot: true}
-	if err := s.subject(ctx, c, d); err != nil {
+	if err := s.subject(ctx, c, d, ask); err != nil {
 		return nil, err
 	}
 	if err := d.clauses(c); err != nil {
@@ -59,7 +62,7 @@ func (s *Stream) declare(ctx context.Context, statement tripsql.Statement) (*dec
 }
 
 // subject reads what is subscribed to: a view, or a query in parentheses.
-func (s *Stream) subject(ctx context.Context, c *cursor, d *declaration) error {
+func (s *Stream) subject(ctx context.Context, c *cursor, d *declaration, ask asker) error {
 	var tokens []tripsql.Token
 	name := ""
 	if c.peek().Is("(") {
@@ -93,19 +96,15 @@ func (s *Stream) subject(ctx context.Context, c *cursor, d *declaration) error {
 		d.watched = &watchedView{engine: s.engine, view: v, below: s.engine.below(v)}
 		return nil
 	}
-	query, err := duckSQL(tokens)
+	q, err := ask(ctx, tokens)
 	if err != nil {
 		return err
 	}
-	columns, parameters, err := s.query.types(ctx, query, tokens)
-	if err != nil {
-		return err
-	}
-	if len(parameters) > 0 {
+	if len(q.parameters) > 0 {
 		return psqlerr.WithCode(fmt.Errorf("SUBSCRIBE with parameters is not supported: write the values"), codes.FeatureNotSupported)
 	}
-	d.relation = columns
-	d.watched = &watchedQuery{queries: s.query, query: query, columns: columns, clocked: s.engine.clocked(tokens)}
+	d.relation = q.columns
+	d.watched = &watchedQuery{queries: s.query, query: q.query, columns: q.columns, clocked: s.engine.clocked(tokens)}
 	return nil
 }
 

@@ -108,7 +108,7 @@ func subscribed(b *testing.B, s *Stream, view string) *subscription {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d, err := s.declare(b.Context(), statements[0])
+	d, err := s.declare(b.Context(), statements[0], (&text{stream: s, session: &session{client: &client{}}}).ask)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,15 +2,13 @@ package stream
 
 import (
 	"context"
-	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/duckdb/duckdb-go/v2"
 	"github.com/jackc/pgx/v5/pgtype"
 	wire "github.com/jeroenrinzema/psql-wire"
 	"github.com/jeroenrinzema/psql-wire/codes"
@@ -22,19 +20,28 @@ import (
 
 // Serve answers on the Postgres protocol until ctx ends: SELECT over every view,
 // which sees them as of its own moment; SUBSCRIBE by DECLARE, FETCH and CLOSE, as
-// the package comment says; SHOW VIEWS, SOURCES, SINKS and settings. CREATE … IF
+// the package comment says; SHOW of all that there is, of CREATE statements and of
+// settings, which SET changes and nothing else looks at. information_schema,
+// pg_catalog, mz_catalog and mz_internal tell of the program, as far as there is
+// something true to tell: sizes, privileges and statistics are empty. CREATE … IF
 // NOT EXISTS succeeds where there is nothing to do, so that the program can be
-// applied to it. BEGIN and COMMIT bound the life of a cursor, and an error ends
-// what can be done in between; SET is accepted and means nothing. A statement can
-// be cancelled, and what a client leaves behind is let go of. Connections do not
-// outlive Serve.
+// applied to it, and COMMENT ON is remembered as long as the process lives. BEGIN
+// and COMMIT bound the life of a cursor, and an error ends what can be done in
+// between. A statement can be cancelled, and what a client leaves behind is let go
+// of. Connections do not outlive Serve.
+//
+// An error has a code of Postgres's and says the place in its message: psql-wire
+// has no field for the position. EXPLAIN, SAVEPOINT (which psycopg 3 needs under
+// SQLAlchemy; psycopg2 does not), COPY and all that writes are not supported, nor
+// are times of day and intervals as a query's result, and division by zero is NULL.
+// A parameter in an expression that does not tell its type, f * $1, needs a cast.
 func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	accepted := &clients{Listener: listener, ctx: ctx, all: map[*client]bool{}}
 	server, err := wire.NewServer(s.parse,
 		wire.Logger(s.config.Log),
-		wire.Version("15.0"),
+		wire.Version(serverVersion),
 		// Its default holds 16 MB for every connection.
 		wire.MessageBufferSize(maxMessage),
 		wire.SessionMiddleware(openSession),
@@ -48,7 +55,7 @@ func (s *Stream) Serve(ctx context.Context, listener net.Listener) error {
 		}),
 		wire.CancelRequest(accepted.cancel),
 		wire.GlobalParameters(wire.Parameters{
-			"application_name": "", "is_superuser": "off", "session_authorization": "materialize",
+			"application_name": "", "is_superuser": "off", "session_authorization": theUser,
 			"standard_conforming_strings": "on", "integer_datetimes": "on", "DateStyle": "ISO, MDY", "TimeZone": "UTC",
 		}),
 	)
@@ -75,6 +82,7 @@ const maxMessage = 1 << 20
 // parse turns what a client sent into statements.
 func (s *Stream) parse(ctx context.Context, query wire.Query) (wire.PreparedStatements, error) {
 	client := sessionOf(ctx)
+	query.Query = plain(query.Query)
 	statements, err := tripsql.Split("query", query.Query)
 	if err != nil {
 		return nil, client.fail(coded(err, codes.Syntax))
@@ -83,12 +91,12 @@ func (s *Stream) parse(ctx context.Context, query wire.Query) (wire.PreparedStat
 		// Empty would answer nothing at all, and pgx pings with a comment.
 		return wire.Prepared(done("")), nil
 	}
-	t := &text{stream: s, session: client, declared: map[string]*declaration{}}
+	t := &text{stream: s, session: client, query: query, declared: map[string]*declaration{}}
 	var prepared wire.PreparedStatements
 	for _, one := range statements {
 		p, err := t.prepare(ctx, one)
 		if err != nil {
-			return nil, client.fail(coded(err, codes.Syntax))
+			return nil, client.fail(coded(told(err), codes.Syntax))
 		}
 		prepared = append(prepared, p)
 	}
@@ -107,6 +115,7 @@ func coded(err error, code codes.Code) error {
 type text struct {
 	stream   *Stream
 	session  *session
+	query    wire.Query
 	declared map[string]*declaration
 }
 
@@ -116,38 +125,48 @@ func (t *text) prepare(ctx context.Context, statement tripsql.Statement) (*wire.
 	case "SELECT", "WITH", "VALUES", "(":
 		return t.selects(ctx, statement)
 	case "SHOW":
-		return t.show(statement)
+		return t.show(ctx, statement)
+	case "COMMENT":
+		return t.comments(ctx, statement)
+	case "EXPLAIN":
+		return nil, unsupported("EXPLAIN is not supported: the stand-in has none of Materialize's plans to show")
 	case "CREATE":
 		made, err := t.stream.engine.program.create(statement)
 		if err != nil {
 			return nil, err
 		}
-		return t.done("CREATE " + made.kind), nil
+		return t.creates("CREATE "+made.kind, statement), nil
 	case "ALTER":
 		// A secret is given its value again by whoever applies the program: here it
 		// does nothing, whatever it says. See create.
 		if !c.accept("SECRET") || c.done() {
-			return nil, fmt.Errorf("ALTER is not supported, but for SECRET")
+			return nil, unsupported("ALTER is not supported, but for SECRET")
 		}
 		return t.done("ALTER SECRET"), nil
 	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT":
 		return t.session.transaction(verb), nil
 	case "DECLARE", "FETCH", "CLOSE":
 		return t.cursor(ctx, verb, c)
-	case "SET", "RESET", "DISCARD", "DEALLOCATE":
+	case "SET", "RESET", "DISCARD":
+		return t.set(verb, c), nil
+	case "DEALLOCATE":
 		return t.done(verb), nil
 	case "SUBSCRIBE", "COPY":
-		return nil, fmt.Errorf("%s is not supported: subscribe with BEGIN, DECLARE c CURSOR FOR SUBSCRIBE …, and FETCH ALL c", verb)
+		return nil, unsupported("%s is not supported: subscribe with BEGIN, DECLARE c CURSOR FOR SUBSCRIBE …, and FETCH ALL c", verb)
 	default:
-		return nil, fmt.Errorf("%s is not supported: SELECT, SHOW, SUBSCRIBE with a cursor and CREATE … IF NOT EXISTS are", verb)
+		return nil, unsupported("%s is not supported: SELECT, SHOW, SUBSCRIBE with a cursor and CREATE … IF NOT EXISTS are", verb)
 	}
+}
+
+func unsupported(format string, arguments ...any) error {
+	return psqlerr.WithCode(fmt.Errorf(format, arguments...), codes.FeatureNotSupported)
 }
 
 // cursor prepares DECLARE, FETCH and CLOSE.
 func (t *text) cursor(ctx context.Context, verb string, c *cursor) (*wire.PreparedStatement, error) {
 	switch {
 	case verb == "DECLARE":
-		d, err := t.stream.declare(ctx, c.statement)
+		d, err := t.stream.declare(ctx, c.statement, t.ask)
 		if err != nil {
 			return nil, err
 		}
@@ -176,6 +195,16 @@ func (t *text) done(tag string) *wire.PreparedStatement {
 	}))
 }
 
+// creates answers a CREATE that is as the program says, or of what it need not say.
+func (t *text) creates(tag string, statement tripsql.Statement) *wire.PreparedStatement {
+	return wire.NewStatement(t.session.guarded(func(ctx context.Context, w wire.DataWriter, _ []wire.Parameter) error {
+		if err := t.stream.query.create(ctx, statement); err != nil {
+			return err
+		}
+		return w.Complete(tag)
+	}))
+}
+
 // done answers where there is no statement.
 func done(tag string) *wire.PreparedStatement {
 	return wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
@@ -184,35 +213,27 @@ func done(tag string) *wire.PreparedStatement {
 }
 
 func (t *text) selects(ctx context.Context, statement tripsql.Statement) (*wire.PreparedStatement, error) {
-	query, err := duckSQL(statement.Tokens)
-	if err != nil {
-		return nil, err
-	}
 	queries := t.stream.query
-	columns, parameters, err := queries.types(ctx, query, statement.Tokens)
+	q, err := t.ask(ctx, statement.Tokens)
 	if err != nil {
 		return nil, err
 	}
-	by := queries.lookup(ctx, query, parameters)
+	by := queries.lookup(ctx, q.query, q.parameters)
 	run := func(ctx context.Context, w wire.DataWriter, given []wire.Parameter) error {
 		arguments := make([]any, len(given))
 		for i, p := range given {
-			if p.Value() == nil {
-				continue
-			}
-			v, err := p.Scan(parameters[i])
-			if err != nil {
+			var err error
+			if arguments[i], err = argument(p, q.parameters[i]); err != nil {
 				return psqlerr.WithCode(fmt.Errorf("parameter $%d: %w", i+1, err), codes.InvalidTextRepresentation)
 			}
-			arguments[i] = v
 		}
-		result, err := queries.run(ctx, query, arguments, columns, by)
+		result, err := queries.run(ctx, q.query, arguments, q.columns, by)
 		if err != nil {
-			return psqlerr.WithCode(err, codes.Internal)
+			return err
 		}
 		return writeRows(w, result)
 	}
-	return wire.NewStatement(t.session.guarded(run), wire.WithColumns(wireColumns(columns)), wire.WithParameters(parameters)), nil
+	return wire.NewStatement(t.session.guarded(run), wire.WithColumns(q.shown), wire.WithParameters(q.parameters)), nil
 }
 
 func writeRows(w wire.DataWriter, r *result) error {
@@ -236,6 +257,7 @@ func writeRows(w wire.DataWriter, r *result) error {
 var oids = [...]uint32{
 	kindBool: pgtype.BoolOID, kindInt: pgtype.Int8OID, kindFloat: pgtype.Float8OID, kindText: pgtype.TextOID,
 	kindJSON: pgtype.JSONBOID, kindTime: pgtype.TimestampOID, kindNumeric: pgtype.NumericOID, kindMap: pgtype.JSONBOID,
+	kindDate: pgtype.DateOID, kindList: pgtype.TextArrayOID, kindVector: pgtype.TextOID, kindBools: pgtype.BoolArrayOID, kindInts: pgtype.Int8ArrayOID,
 }
 
 func wireColumns(columns []column) wire.Columns {
@@ -244,6 +266,15 @@ func wireColumns(columns []column) wire.Columns {
 		all[i] = wire.Column{Name: c.name, Oid: oids[c.kind], Width: -1}
 	}
 	return all
+}
+
+// listOf reads a list, whose elements may be NULL.
+func listOf[T any](v value) (any, error) {
+	var all []*T
+	if err := json.Unmarshal([]byte(v.text), &all); err != nil {
+		return nil, fmt.Errorf("showing %q as a list: %w", v.text, err)
+	}
+	return all, nil
 }
 
 func wireValue(k kind, v value) (any, error) {
@@ -267,120 +298,19 @@ func wireValue(k kind, v value) (any, error) {
 			return nil, fmt.Errorf("showing %q as numeric: %w", v.text, err)
 		}
 		return n, nil
+	case kindDate:
+		day, err := time.Parse(time.DateOnly, v.text)
+		if err != nil {
+			return nil, fmt.Errorf("showing %q as date: %w", v.text, err)
+		}
+		return day, nil
+	case kindList:
+		return listOf[string](v)
+	case kindBools:
+		return listOf[bool](v)
+	case kindInts:
+		return listOf[int64](v)
 	default:
 		return v.text, nil
-	}
-}
-
-// settings that drivers ask for when they connect.
-var settings = map[string]string{
-	"server_version": "15.0", "client_encoding": "UTF8", "timezone": "UTC", "standard_conforming_strings": "on",
-	"transaction_isolation": "strict serializable", "search_path": "public", "cluster": "local", "database": "materialize",
-}
-
-func (t *text) show(statement tripsql.Statement) (*wire.PreparedStatement, error) {
-	var words []string
-	for _, t := range statement.Tokens[1:] {
-		words = append(words, strings.ToLower(t.Text))
-	}
-	what := strings.Join(words, " ")
-	var names []string
-	switch what {
-	case "views", "materialized views":
-		for _, v := range t.stream.engine.views {
-			if what == "views" || strings.EqualFold(v.at.Tokens[1].Text, "materialized") {
-				names = append(names, v.name)
-			}
-		}
-	case "sources":
-		names = sortedKeys(t.stream.engine.program.sources)
-	case "sinks":
-		for _, sink := range t.stream.engine.program.sinks {
-			names = append(names, sink.name)
-		}
-	default:
-		setting, ok := settings[strings.ReplaceAll(what, "transaction isolation level", "transaction_isolation")]
-		if !ok {
-			return nil, fmt.Errorf("SHOW %s is not supported: VIEWS, MATERIALIZED VIEWS, SOURCES, SINKS and a few settings are", what)
-		}
-		return t.showing(strings.ReplaceAll(what, " ", "_"), []string{setting}), nil
-	}
-	slices.Sort(names)
-	return t.showing("name", names), nil
-}
-
-func (t *text) showing(name string, lines []string) *wire.PreparedStatement {
-	r := &result{columns: []column{{name, kindText}}}
-	for _, l := range lines {
-		r.rows = append(r.rows, []value{textValue(l)})
-	}
-	return wire.NewStatement(t.session.guarded(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error {
-		return writeRows(w, r)
-	}), wire.WithColumns(wireColumns(r.columns)))
-}
-
-// types says which columns a query returns and which types its parameters have.
-func (q *queries) types(ctx context.Context, query string, tokens []tripsql.Token) ([]column, []uint32, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	parameters, err := q.parameters(ctx, query)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(parameters) == 0 {
-		columns, _, err := q.duck.describe(ctx, query)
-		return columns, nil, err
-	}
-	// DESCRIBE takes no parameters: NULL has the type that the place asks for.
-	without := slices.Clone(tokens)
-	for i, t := range without {
-		if t.Kind == tripsql.Param {
-			without[i] = tripsql.Token{Kind: tripsql.Word, Text: "NULL", Raw: "NULL", Line: t.Line}
-		}
-	}
-	text, err := duckSQL(without)
-	if err != nil {
-		return nil, nil, err
-	}
-	columns, _, err := q.duck.describe(ctx, text)
-	return columns, parameters, err
-}
-
-func (q *queries) parameters(ctx context.Context, query string) ([]uint32, error) {
-	var parameters []uint32
-	err := q.duck.conn.Raw(func(c any) error {
-		prepared, err := c.(driver.ConnPrepareContext).PrepareContext(ctx, query)
-		if err != nil {
-			return err
-		}
-		defer prepared.Close()
-		statement, ok := prepared.(*duckdb.Stmt)
-		if !ok {
-			return fmt.Errorf("unexpected %T from DuckDB", prepared)
-		}
-		for n := 1; n <= statement.NumInput(); n++ {
-			t, err := statement.ParamType(n)
-			if err != nil {
-				return err
-			}
-			parameters = append(parameters, parameterOID(t))
-		}
-		return nil
-	})
-	return parameters, err
-}
-
-func parameterOID(t duckdb.Type) uint32 {
-	switch t {
-	case duckdb.TYPE_BOOLEAN:
-		return pgtype.BoolOID
-	case duckdb.TYPE_TINYINT, duckdb.TYPE_SMALLINT, duckdb.TYPE_INTEGER, duckdb.TYPE_BIGINT, duckdb.TYPE_HUGEINT:
-		return pgtype.Int8OID
-	case duckdb.TYPE_FLOAT, duckdb.TYPE_DOUBLE, duckdb.TYPE_DECIMAL:
-		return pgtype.Float8OID
-	case duckdb.TYPE_TIMESTAMP, duckdb.TYPE_TIMESTAMP_TZ:
-		return pgtype.TimestampOID
-	default:
-		return pgtype.TextOID
 	}
 }
