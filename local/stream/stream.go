@@ -88,6 +88,10 @@ type Stream struct {
 		ticks, rows, sunk, busy atomic.Int64
 		caughtUp                atomic.Bool
 	}
+
+	// ticked, if a test has set it before Run, is told what each tick took in, once
+	// that is sunk: the next tick waits until it has looked at the views.
+	ticked func(ctx context.Context, now time.Time, in map[string][]row) error
 }
 
 // Stats is what a stream has done so far.
@@ -255,6 +259,9 @@ func (s *Stream) tick(ctx context.Context, now time.Time, in map[string][]row) e
 	if len(in) > 0 {
 		s.stats.ticks.Add(1)
 		s.stats.busy.Add(int64(time.Since(now)))
+	}
+	if s.ticked != nil {
+		return s.ticked(ctx, now, in)
 	}
 	return nil
 }
