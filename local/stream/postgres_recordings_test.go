@@ -121,7 +121,7 @@ func play(t *testing.T, server *postgres, ofEngine []tripsql.Statement) *played 
 	t.Cleanup(func() { _ = q.close() })
 	p := &played{
 		compared: newCompared(e, q, newPostgresOracle(t, server.database(t, t.Name()), tripcast(t))),
-		t:        t, random: rand.New(rand.NewPCG(1, 6)), most: 8, due: map[int][]row{}, rows: map[string]int{},
+		t:        t, random: rand.New(rand.NewPCG(1, 6)), most: 11, due: map[int][]row{}, rows: map[string]int{},
 	}
 	if testing.Short() || raceEnabled {
 		p.most = 40
