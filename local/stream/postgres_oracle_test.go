@@ -256,10 +256,11 @@ type compared struct {
 	oracle  *postgresOracle
 	shown   rendered
 	ticks   int
+	filled  map[string]bool // views that have had rows
 }
 
 func newCompared(e *engine, q *queries, o *postgresOracle) *compared {
-	return &compared{engine: e, queries: q, oracle: o, shown: rendered{}}
+	return &compared{engine: e, queries: q, oracle: o, shown: rendered{}, filled: map[string]bool{}}
 }
 
 // tick takes in what the engine was given at a time, and says how the rows of any
@@ -282,6 +283,7 @@ func (c *compared) tick(ctx context.Context, now time.Time, in map[string][]row)
 	}
 	var different []error
 	for _, v := range c.engine.views {
+		c.filled[v.name] = c.filled[v.name] || len(want[v.name]) > 0
 		if !slices.Equal(got[v.name], want[v.name]) {
 			different = append(different, fmt.Errorf("tick %d, view %s (%s): %d rows, in PostgreSQL %d\nonly here:\n  %s\nmissing:\n  %s", c.ticks, v.name, v.strategy,
 				len(got[v.name]), len(want[v.name]), onlyIn(got[v.name], want[v.name]), onlyIn(want[v.name], got[v.name])))
