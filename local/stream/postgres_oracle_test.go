@@ -23,6 +23,10 @@ import (
 // postgresOracle keeps every record in a table of a PostgreSQL server, which
 // computes every view of the program from scratch: neither DuckDB nor the dialect
 // that is written for it has a part in that.
+//
+// Where Materialize could be read in two ways, sql/ says which: EXTRACT and sums of
+// int8 are numerics there as in PostgreSQL, and sql/ casts each; a cast of float8 to
+// int8 rounds to even in all three; -0 is 0, which Materialize makes of it.
 type postgresOracle struct {
 	conn    *pgx.Conn
 	program *program
@@ -430,8 +434,9 @@ func appendShown(b []byte, field any) []byte {
 		}
 		return append(b, n.RatString()...)
 	case []any:
-		for i, element := range v {
-			b = appendShown(append(b, "[,"[min(i, 1)]), element)
+		b = append(b, '[')
+		for _, element := range v {
+			b = append(appendShown(b, element), ' ')
 		}
 		return append(b, ']')
 	case map[string]any:

@@ -55,7 +55,7 @@ func startPostgres(t *testing.T) *postgres {
 	if err := run("initdb", "-D", data, "-U", "tripcast", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
 		t.Fatal(err)
 	}
-	options := "-k " + dir + " -c listen_addresses='' -c timezone=UTC" +
+	options := "-k '" + dir + "' -c listen_addresses='' -c timezone=UTC" +
 		" -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off -c jit=off"
 	if err := run("pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start"); err != nil {
 		text, _ := os.ReadFile(log)

@@ -41,7 +41,9 @@
 //
 // A value that is not JSON puts a source of Materialize into an error state;
 // here it is logged and left out. A cast that fails ends Run. Integers are all
-// int8, jsonb is equal where its text is, and a sum of int8 divides as an
+// int8, jsonb is equal where its text is, of a key that an object has twice the
+// first value counts and not the last, numbers keep what text DuckDB gives them
+// (1e2 is 100.0), round takes halves away from zero, and a sum of int8 divides as an
 // integer where Materialize has a numeric: cast it first. Sources are read once
 // each and their records are not kept: select from the views. A subscription is
 // told the net change since it was last fetched from, up to half a second late,
