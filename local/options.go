@@ -113,7 +113,7 @@ These make tests and experiments of events:
 // and in the whole system.
 const (
 	defaultSQL    = "127.0.0.1:6875"
-	retentionFlag = "how long a trip is kept in the views after its arrival, an `interval` as '25 hours' (the default of sql/)"
+	retentionFlag = "how long a trip is kept in the views after its arrival, an `interval` as '27 hours' (the default of sql/)"
 	sinksFlag     = "`URL` at which a predict that runs elsewhere finds the KafkaSinks (else where they listen)"
 )
 

@@ -25,7 +25,10 @@ const (
 //
 //   - kafka_broker: bootstrap address as Materialize sees it.
 //   - trip_retention: how long after its arrival a trip, or a prediction that
-//     waits for its label, is kept. It has to outlast the longest trip (a day).
+//     waits for its label, is kept. It has to outlast the longest trip (a day), and
+//     yesterday's trips of an hour have to outlast the features of today's that
+//     they are in: 25 hours and features_retention at least, or trips that leave
+//     change features that are written.
 //   - features_retention: how long after its arrival a pick-up may still be
 //     turned into features.
 //   - grace: by how much of event time the topics may be apart. At N times real
@@ -35,7 +38,7 @@ const (
 func Defaults() map[string]string {
 	return map[string]string{
 		VariableBroker:            "redpanda:9092",
-		VariableTripRetention:     "25 hours",
+		VariableTripRetention:     "27 hours",
 		VariableFeaturesRetention: "1 hour",
 		VariableGrace:             "5 minutes",
 		VariableBestMargin:        "0.05",

@@ -24,7 +24,7 @@ const (
 const patience = 4 * time.Second
 
 // tripRetention is how long sql/ keeps a trip unless it is told otherwise.
-const tripRetention = "25 hours"
+const tripRetention = "27 hours"
 
 // maxTripID is in bytes: events takes no longer one.
 const maxTripID = 128

@@ -193,9 +193,9 @@ func TestProblems(t *testing.T) {
 		{"no page", none, "/nowhere", 404, []string{"/nowhere", "/dead-letters"}},
 		{"no API", none, "/api/nowhere", 404, []string{"/api/nowhere"}},
 		{"no file", none, "/static/nowhere.js", 404, []string{"nowhere.js"}},
-		{"no trip", unknown, "/trips/x%2Fy", 404, []string{"x/y", "25 hours"}},
-		{"no trip in the API", unknown, "/api/trips/x", 404, []string{"25 hours"}},
-		{"no such id", none, "/trips/" + strings.Repeat("x", 129), 404, []string{"25 hours"}},
+		{"no trip", unknown, "/trips/x%2Fy", 404, []string{"x/y", "27 hours"}},
+		{"no trip in the API", unknown, "/api/trips/x", 404, []string{"27 hours"}},
+		{"no such id", none, "/trips/" + strings.Repeat("x", 129), 404, []string{"27 hours"}},
 		{"database away", away, "/trips/x", 503, []string{"The database is away since 12:00:00 UTC on 24 November 2026", "connection refused", "tries again by itself"}},
 		{"database away in the API", away, "/api/trips/x", 503, []string{"The database is away since"}},
 		{"no trips in the SQL", func(d *dashboard) {

@@ -21,9 +21,11 @@ type load struct {
 	ended   int
 	offset  int64
 	step    time.Duration // from one tick to the next
+	rate    int           // trips a second of event time
 }
 
-const tripsPerSecond = 4 // of event time
+// tripsPerSecond is how many start in a second of event time, unless said otherwise.
+const tripsPerSecond = 4
 
 func (l *load) record(source, id, data string) row {
 	l.offset++
@@ -46,7 +48,7 @@ func (l *load) tick(n, live int) map[string][]row {
 	for range n {
 		i := l.started
 		l.started++
-		at := begin.Add(time.Duration(i) * time.Second / tripsPerSecond)
+		at := begin.Add(time.Duration(i) * time.Second / time.Duration(cmp.Or(l.rate, tripsPerSecond)))
 		id := fmt.Sprintf("2016-01-%08d", i)
 		place := func(from float64, step int) float64 { return from + float64(i*step%97)*0.001 }
 		add("pick_ups_raw", id, `{"trip_id":%q,"vendor_id":1,"picked_up_at":%q,"passenger_count":%d,"pickup_longitude":%g,"pickup_latitude":%g,"dropoff_longitude":%g,"dropoff_latitude":%g}`,

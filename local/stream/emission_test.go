@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	tripsql "tripcast.dev/sql"
 )
 
 // trip is one of a small town, in event time.
@@ -156,4 +159,77 @@ func TestLateDropOffsDoChangeFeatures(t *testing.T) {
 	if d := sunk["features"]; len(d.added) == 0 || len(d.added) != len(d.removed) {
 		t.Errorf("%d rows added, %d removed", len(d.added), len(d.removed))
 	}
+}
+
+// In the pace of the clock, day after day, trips leave the views while others of
+// the same hour start. They have to leave late enough.
+func TestWhatLeavesChangesNoFeatures(t *testing.T) {
+	for _, c := range []struct {
+		retention string
+		again     bool // whether features are written again
+	}{
+		{tripsql.Defaults()[tripsql.VariableTripRetention], false},
+		{"25 hours", true},
+	} {
+		t.Run(c.retention, func(t *testing.T) {
+			t.Parallel()
+			variables := tripsql.Defaults()
+			variables[tripsql.VariableTripRetention] = c.retention
+			statements, err := tripsql.Load(tripsql.Files(), variables)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := newEngine(t.Context(), statements, slog.Default())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = e.close() })
+			h := &harness{t: t, engine: e, offsets: map[string]int64{}}
+			written, again, left := map[string]bool{}, 0, 0
+			var events []event
+			for n := range 1500 { // every two minutes, for more than two days
+				at := time.Date(2016, 2, 28, 0, 0, 0, 0, time.UTC).Add(time.Duration(n) * 2 * time.Minute)
+				one := trips(uint64(n%7), 1)[0]
+				one.id, one.start, one.end = fmt.Sprintf("t%d", n), at, at.Add(time.Duration(300+n%11*60)*time.Second)
+				one.pickUp = withTime(t, one.pickUp, "trip_id", one.id, "picked_up_at", one.start)
+				one.drop = withTime(t, one.drop, "trip_id", one.id, "dropped_off_at", one.end)
+				events = append(events, inOrder([]trip{one})...)
+			}
+			slices.SortStableFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
+			for chunk := range slices.Chunk(events, 10) {
+				in := map[string][]row{}
+				for _, e := range chunk {
+					in[e.source] = append(in[e.source], h.record(e.source, e.at, e.trip.id, e.data()))
+				}
+				sunk, err := e.advance(t.Context(), chunk[len(chunk)-1].at, in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range sunk["features"].added {
+					if written[r.partition] {
+						again++
+					}
+					written[r.partition] = true
+				}
+				left += len(sunk["features"].removed)
+			}
+			if len(written) != 1500 || left < 1000 {
+				t.Errorf("%d trips have features, and %d rows left: nothing is tested", len(written), left)
+			}
+			if (again > 0) != c.again {
+				t.Errorf("%d rows were written again", again)
+			}
+		})
+	}
+}
+
+// withTime is an event's data with another id and time.
+func withTime(t *testing.T, data, idField, id, timeField string, at time.Time) string {
+	t.Helper()
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(data), &fields); err != nil {
+		t.Fatal(err)
+	}
+	fields[idField], fields[timeField] = id, at.Format("2006-01-02T15:04:05Z")
+	return encoded(fields)
 }

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -9,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,8 +17,12 @@ import (
 // source into an error state for a value that is no JSON; here the record is
 // left out and the error names it.
 func rowOf(s *source, r *kgo.Record) (row, error) {
-	if r.Value != nil && !validJSON(r.Value) {
-		return row{}, fmt.Errorf("stream: topic %s, partition %d, offset %d: the value is not JSON", r.Topic, r.Partition, r.Offset)
+	data := r.Value
+	if data != nil {
+		var err error
+		if data, err = jsonb(data); err != nil {
+			return row{}, fmt.Errorf("stream: topic %s, partition %d, offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+		}
 	}
 	if !utf8.Valid(r.Key) {
 		return row{}, fmt.Errorf("stream: topic %s, partition %d, offset %d: the key is not text", r.Topic, r.Partition, r.Offset)
@@ -29,7 +31,7 @@ func rowOf(s *source, r *kgo.Record) (row, error) {
 	for i, what := range s.include {
 		switch what {
 		case "data":
-			values[i] = value{text: string(r.Value), null: r.Value == nil}
+			values[i] = value{text: string(data), null: r.Value == nil}
 		case "key":
 			values[i] = value{text: string(r.Key), null: r.Key == nil}
 		case "partition":
@@ -42,45 +44,6 @@ func rowOf(s *source, r *kgo.Record) (row, error) {
 	}
 	partition := strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10)
 	return row{partition, string(appendRow(nil, s.columns, values))}, nil
-}
-
-// validJSON is stricter than encoding/json, as Materialize and DuckDB are: text
-// that is not UTF-8 and half a surrogate pair are no JSON. One such record
-// would fail every query that meets it.
-func validJSON(text []byte) bool {
-	if !utf8.Valid(text) || !json.Valid(text) {
-		return false
-	}
-	for rest := text; ; {
-		n := bytes.IndexByte(rest, '\\')
-		if n < 0 {
-			return true
-		}
-		rest = rest[n:]
-		first := escaped(rest)
-		switch {
-		case first < 0: // \n and the like
-			rest = rest[2:]
-		case !utf16.IsSurrogate(first):
-			rest = rest[6:]
-		case utf16.DecodeRune(first, escaped(rest[6:])) == utf8.RuneError:
-			return false
-		default:
-			rest = rest[12:]
-		}
-	}
-}
-
-// escaped is the code unit of the \uXXXX that text starts with, -1 if it does not.
-func escaped(text []byte) rune {
-	if !bytes.HasPrefix(text, []byte(`\u`)) {
-		return -1
-	}
-	unit, err := strconv.ParseUint(string(text[2:6]), 16, 16)
-	if err != nil {
-		return -1
-	}
-	return rune(unit)
 }
 
 // sink writes the rows of a view as records, as Materialize's Kafka sinks do

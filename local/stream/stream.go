@@ -41,9 +41,10 @@
 // # What it does not promise
 //
 // A value that is not JSON puts a source of Materialize into an error state;
+// A value that is not JSON puts a source of Materialize into an error state;
 // here it is logged and left out. So is what a view cannot compute, for a cast that
-// fails. Integers are all
-// int8, jsonb is equal where its text is, and a sum of int8 divides as an
+// fails. Integers are all int8, jsonb is equal where its text is and keeps the order
+// of its keys, round takes halves away from zero, and a sum of int8 divides as an
 // integer where Materialize has a numeric: cast it first. Sources are read once
 // each and their records are not kept: select from the views. A subscription is
 // told the net change since it was last fetched from, up to half a second late,
@@ -90,6 +91,10 @@ type Stream struct {
 		ticks, rows, sunk, busy atomic.Int64
 		caughtUp                atomic.Bool
 	}
+
+	// ticked, if a test has set it before Run, is told what each tick took in, once
+	// that is sunk: the next tick waits until it has looked at the views.
+	ticked func(ctx context.Context, now time.Time, in map[string][]row) error
 }
 
 // Stats is what a stream has done so far.
@@ -257,6 +262,9 @@ func (s *Stream) tick(ctx context.Context, now time.Time, in map[string][]row) e
 	if len(in) > 0 {
 		s.stats.ticks.Add(1)
 		s.stats.busy.Add(int64(time.Since(now)))
+	}
+	if s.ticked != nil {
+		return s.ticked(ctx, now, in)
 	}
 	return nil
 }

@@ -26,12 +26,15 @@ type running struct {
 	ended chan error
 }
 
-func (k *kafka) stream(statements []tripsql.Statement) *running {
+func (k *kafka) stream(statements []tripsql.Statement, prepare ...func(*Stream)) *running {
 	k.t.Helper()
 	log := &logged{}
 	s, err := New(k.ctx, Config{Brokers: []string{k.addr}, Statements: statements, Log: log.logger()})
 	if err != nil {
 		k.t.Fatal(err)
+	}
+	for _, f := range prepare {
+		f(s)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

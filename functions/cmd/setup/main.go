@@ -38,7 +38,7 @@ No step named is all three. They run in this order, and each can be repeated.
   --materialize-kafka HOST:PORT,...
                              where Materialize finds Kafka; KAFKA_BROKERS if not given
   --cluster NAME             where Materialize runs the program; its default if not given
-  --trip-retention INTERVAL  how long Materialize keeps a trip after it arrived (25 hours)
+  --trip-retention INTERVAL  how long Materialize keeps a trip after it arrived (27 hours)
   --wait DURATION            how long to wait for a server that does not answer yet (2m)
 
 The servers are those of the environment:

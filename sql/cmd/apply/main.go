@@ -45,7 +45,7 @@ or that have no record (unrecorded).
 The variables of the program of tripcast:
   kafka_broker         host:port, as Materialize sees it; the first of
                        KAFKA_BROKERS if not given, else redpanda:9092
-  trip_retention       how long a trip is kept after it arrived (25 hours)
+  trip_retention       how long a trip is kept after it arrived (27 hours)
   features_retention   how long a pick-up may wait for its features (1 hour)
   grace                how far the topics may be apart, in event time (5 minutes)
   best_margin          how far behind the best a model still contends (0.05)
