@@ -17,24 +17,21 @@ var errNotJSON = errors.New("the value is not JSON")
 
 // jsonb reads JSON as Materialize's jsonb does (src/repr/src/adt/jsonb.rs): of a
 // key that an object has twice the last value counts, and a number is a numeric: 1e2
-// and 100.0 are 100, and one of more than 39 digits is refused. Nearly all text is
-// so already, and stays as it is.
+// and 100.0 are 100, and one of more than 39 digits is refused. Most text is so
+// already, and stays as it is.
 func jsonb(text []byte) ([]byte, error) {
 	if !validJSON(text) {
 		return nil, errNotJSON
 	}
-	if plainJSON(text) {
-		return text, nil
+	written, distinct, err := writeNumbers(text)
+	if err != nil || distinct {
+		return written, err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder := json.NewDecoder(bytes.NewReader(written))
 	decoder.UseNumber()
 	var v any
 	if err := decoder.Decode(&v); err != nil {
 		return nil, errNotJSON // deeper than encoding/json goes
-	}
-	v, err := numerics39(v)
-	if err != nil {
-		return nil, err
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -45,34 +42,13 @@ func jsonb(text []byte) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// numerics39 writes every number in v as a numeric of at most 39 digits.
-func numerics39(v any) (any, error) {
-	var err error
-	switch v := v.(type) {
-	case json.Number:
-		return numeric39(v.String())
-	case []any:
-		for i := range v {
-			if v[i], err = numerics39(v[i]); err != nil {
-				return nil, err
-			}
-		}
-	case map[string]any:
-		for k := range v {
-			if v[k], err = numerics39(v[k]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return v, nil
-}
-
 const numericDigits = 39
 
-// numeric39 is a number of JSON in standard notation, without zeros at the end.
-func numeric39(number string) (json.Number, error) {
+// appendNumeric writes a number of JSON in standard notation, without zeros at the
+// end.
+func appendNumeric(b, number []byte) ([]byte, error) {
 	tooLong := fmt.Errorf("the number %.50s has more than %d digits", number, numericDigits)
-	mantissa, exponent, _ := strings.Cut(strings.ToLower(number), "e")
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(string(number)), "e")
 	sign := ""
 	if rest, ok := strings.CutPrefix(mantissa, "-"); ok {
 		sign, mantissa = "-", rest
@@ -80,82 +56,120 @@ func numeric39(number string) (json.Number, error) {
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	digits := strings.TrimLeft(whole+fraction, "0")
 	if digits == "" {
-		return "0", nil
+		return append(b, '0'), nil
 	}
 	point := len(digits) - len(fraction) // where it stands in digits
 	if exponent != "" {
 		n, err := strconv.Atoi(exponent)
 		if err != nil || n > 1000 || n < -1000 {
-			return "", tooLong
+			return nil, tooLong
 		}
 		point += n
 	}
 	digits = strings.TrimRight(digits, "0")
 	if point > numericDigits || len(digits) > numericDigits || len(digits)-point > numericDigits {
-		return "", tooLong
+		return nil, tooLong
 	}
+	b = append(b, sign...)
 	switch {
 	case point <= 0:
-		return json.Number(sign + "0." + strings.Repeat("0", -point) + digits), nil
+		return append(append(append(b, "0."...), strings.Repeat("0", -point)...), digits...), nil
 	case point >= len(digits):
-		return json.Number(sign + digits + strings.Repeat("0", point-len(digits))), nil
+		return append(append(b, digits...), strings.Repeat("0", point-len(digits))...), nil
 	}
-	return json.Number(sign + digits[:point] + "." + digits[point:]), nil
+	return append(append(append(b, digits[:point]...), '.'), digits[point:]...), nil
 }
 
-// plainJSON reports whether text, which is JSON, is as jsonb keeps it but for white
-// space and the order of keys: no key twice, no number with an exponent, a
-// zero at its end, or very many digits. It may be wrong in saying no.
-func plainJSON(text []byte) bool {
-	var keys [][]byte // of all objects that are open
-	var opened []int  // where the keys of each begin; -1 for an array
-	key := false      // a string that comes next is one
+// writeNumbers writes the numbers of a text, which is JSON, as numerics, and says
+// whether no object has a key twice. It may be wrong in saying no.
+func writeNumbers(text []byte) (written []byte, distinct bool, err error) {
+	w := numbers{text: text, distinct: true}
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
-		case c == '{':
-			opened, key = append(opened, len(keys)), true
-		case c == '[':
-			opened, key = append(opened, -1), false
+		case c == '{' || c == '[':
+			w.open(c)
 		case c == '}' || c == ']':
-			if from := opened[len(opened)-1]; from >= 0 {
-				keys = keys[:from]
-			}
-			opened = opened[:len(opened)-1]
+			w.close()
 		case c == ',':
-			key = opened[len(opened)-1] >= 0
+			w.key = w.opened[len(w.opened)-1] >= 0
 		case c == '"':
-			end := i + 1
-			for text[end] != '"' {
-				if text[end] == '\\' {
-					end++
-				}
-				end++
-			}
-			if key {
-				name := text[i+1 : end]
-				of := keys[opened[len(opened)-1]:]
-				if bytes.IndexByte(name, '\\') >= 0 || slices.ContainsFunc(of, func(k []byte) bool { return bytes.Equal(k, name) }) || len(of) > 100 {
-					return false
-				}
-				keys, key = append(keys, name), false
-			}
-			i = end
+			i = w.string(i)
 		case c == '-' || '0' <= c && c <= '9':
-			end := i + 1
-			for end < len(text) && strings.IndexByte("0123456789.eE+-", text[end]) >= 0 {
-				end++
+			if i, err = w.number(i); err != nil {
+				return nil, false, err
 			}
-			if !plainNumber(text[i:end]) {
-				return false
-			}
-			i = end - 1
 		}
 	}
-	return true
+	if w.out == nil {
+		return text, w.distinct, nil
+	}
+	return append(w.out, text[w.from:]...), w.distinct, nil
+}
+
+type numbers struct {
+	text     []byte
+	out      []byte // what has been written of text, up to from; nil if nothing is otherwise
+	from     int
+	keys     [][]byte // of all objects that are open
+	opened   []int    // where the keys of each begin; -1 for an array
+	key      bool     // a string that comes next is one
+	distinct bool
+}
+
+func (w *numbers) open(c byte) {
+	if w.key = c == '{'; w.key {
+		w.opened = append(w.opened, len(w.keys))
+	} else {
+		w.opened = append(w.opened, -1)
+	}
+}
+
+func (w *numbers) close() {
+	last := len(w.opened) - 1
+	if from := w.opened[last]; from >= 0 {
+		w.keys = w.keys[:from]
+	}
+	w.opened, w.key = w.opened[:last], false
+}
+
+// string reads the one that begins at i, and says where it ends.
+func (w *numbers) string(i int) int {
+	end := i + 1
+	for w.text[end] != '"' {
+		if w.text[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	if !w.key {
+		return end
+	}
+	name, of := w.text[i+1:end], w.keys[w.opened[len(w.opened)-1]:]
+	if bytes.IndexByte(name, '\\') >= 0 || len(of) > 100 || slices.ContainsFunc(of, func(k []byte) bool { return bytes.Equal(k, name) }) {
+		w.distinct = false
+	}
+	w.keys, w.key = append(w.keys, name), false
+	return end
+}
+
+// number reads the one that begins at i, and says where it ends.
+func (w *numbers) number(i int) (int, error) {
+	end := i + 1
+	for end < len(w.text) && strings.IndexByte("0123456789.eE+-", w.text[end]) >= 0 {
+		end++
+	}
+	if number := w.text[i:end]; !plainNumber(number) {
+		out, err := appendNumeric(append(w.out, w.text[w.from:i]...), number)
+		if err != nil {
+			return 0, err
+		}
+		w.out, w.from = out, end
+	}
+	return end - 1, nil
 }
 
 func plainNumber(number []byte) bool {
-	if len(number) > numericDigits || bytes.ContainsAny(number, "eE") || number[0] == '-' && number[1] == '0' {
+	if len(number) > numericDigits || bytes.ContainsAny(number, "eE") || number[0] == '-' && number[1] == '0' && len(number) == 2 {
 		return false
 	}
 	return bytes.IndexByte(number, '.') < 0 || number[len(number)-1] != '0'
