@@ -10,7 +10,7 @@ import (
 // inFlight is how many trips may wait for their prediction, and how many for
 // being learned, when trips are played as fast as the pipeline takes them. More
 // would only make the queues longer and the models later.
-const inFlight = 1000
+const inFlight = 2000
 
 // Wait holds a pick-up back while the pipeline is full.
 func (s *system) Wait(ctx context.Context, produced int) error {
