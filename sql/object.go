@@ -149,6 +149,10 @@ const recordPrefix = "tripcast:sha256:"
 
 var recorded = regexp.MustCompile(regexp.QuoteMeta(recordPrefix) + `[0-9a-f]{64}`)
 
+// Record is what the comment of an object says of the statement that made it, for
+// what stands in for a server and has made its objects itself.
+func Record(s Statement) string { return record(s) }
+
 // record is what the comment of an object says of the statement that makes it.
 // It is of the tokens: a file may be laid out anew. Materialize keeps a
 // definition in a form of its own, which does not compare with the file's.

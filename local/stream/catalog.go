@@ -115,6 +115,11 @@ func (c *catalog) fill(ctx context.Context, d *duck, p *program, views map[strin
 				return err
 			}
 		}
+		// As whoever applies the program to Materialize leaves on each object.
+		newest := c.objects[len(c.objects)-1]
+		if err := c.exec(ctx, "INSERT INTO facts.comments VALUES (?, ?, NULL, ?)", newest.id, newest.typeName(), tripsql.Record(s)); err != nil {
+			return err
+		}
 		if err := c.depend(ctx, d, p); err != nil {
 			return fmt.Errorf("stream: %s: what %s is made of: %w", s, o.name, err)
 		}

@@ -70,7 +70,7 @@ func TestDeployToWhatRuns(t *testing.T) {
 			k := startKafka(t, "pick_ups", "drop_offs", "predictions")
 			conn := k.stream(statements).connect(k.ctx)
 			for range 2 {
-				result, err := tripsql.Deployment{Statements: statements, Adopt: true}.Apply(k.ctx, conn)
+				result, err := tripsql.Deployment{Statements: statements}.Apply(k.ctx, conn)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -356,7 +356,7 @@ func TestPsql(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	want := []string{`it's|t|-7|1.5|2016-02-29 08:30:00.25|{"é":[1,null]}|{"k":"it's"}`, "s|kafka|local|"}
+	want := []string{`it's|t|-7|1.5|2016-02-29 08:30:00.25|{"é":[1,null]}|{"k":"it's"}`, "s|kafka|local|tripcast:sha256:b5ef966ded963e44c5829c78d490e8751f57e4a1afaf1250f19fd69e9cfe2a50"}
 	if got := strings.Split(strings.TrimSpace(string(output)), "\n"); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
