@@ -9,7 +9,10 @@
 // partitions they can have changed, lets DuckDB evaluate the view's own body
 // over the rows of those partitions alone, and compares. What a sunk view
 // gained is produced as upserts, what it lost as tombstones, one Kafka
-// transaction a tick. State is kept in Go; DuckDB only evaluates.
+// transaction a tick. State is kept in Go, and so is what it can tell without
+// evaluating anything: which rows are joined, which of them DISTINCT ON takes, and
+// the sums of a group. DuckDB only evaluates. A view that no sink needs is brought
+// up to date when somebody asks, and let go of when nobody has for a minute.
 //
 // # What it supports
 //
@@ -17,8 +20,8 @@
 // NONE), views, materialized views, and Kafka sinks (JSON, ENVELOPE UPSERT,
 // HEADERS). A view is incremental if it is a filter or projection, DISTINCT ON
 // columns, a join by equal columns, or an aggregate of one relation; whatever
-// else a sink stands on is computed as a whole at every change, which is
-// correct and slow. mz_now() <= expression bounds a view that is a filter. What
+// else a sink stands on, or is a MATERIALIZED VIEW, is computed as a whole at every
+// change, which is correct and slow. mz_now() <= expression bounds a view that is a filter. What
 // is not supported is refused at start-up with file, line and statement.
 //
 // On the Postgres protocol it answers SELECT and, in a transaction, SUBSCRIBE:
