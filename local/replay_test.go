@@ -430,7 +430,7 @@ func TestReplayRefusals(t *testing.T) {
 		{"no SQL", []string{file, "--sql", "nowhere"}, exitUsage, []string{"--sql", "nowhere"}},
 		{"a folder without SQL", []string{file, "--sql", "bikes"}, exitUsage, []string{"--sql bikes", "no *.sql files"}},
 		{"SQL without models", []string{file, "--sql", "bikes/sql"}, exitUsage, []string{"bikes/sql is not about trips", "--models FILE"}},
-		{"unknown variable", []string{file, "--set", "gracee=1 hour"}, exitUsage, []string{`"gracee"`, "no file uses it"}},
+		{"unknown variable", []string{file, "--set", "gracee=1 hour"}, exitUsage, []string{"no file has a variable gracee: there are best_margin, "}},
 		{"topics of others", []string{file, "--sql", "bikes/sql", "--models", "bikes/models.yaml", "--topics", "pick_ups"}, exitUsage, []string{`"pick_ups"`, "emptied, refilled, features"}},
 		{"no golden file", []string{file, "--golden", "nowhere.jsonl"}, exitLost, []string{"nowhere.jsonl", "--update"}},
 		{"no golden file, but a CSV", []string{file, "--golden", csv}, exitLost, []string{csv, "line 1"}},

@@ -35,7 +35,11 @@ func TestMaterializeReadsTheProgram(t *testing.T) {
 	if parser, err = filepath.Abs(parser); err != nil {
 		t.Fatal(err)
 	}
-	statements, err := sql.Load(os.DirFS("sql"), sql.Defaults())
+	variables, err := sql.Variables(os.DirFS("sql"), sql.Defaults(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements, err := sql.Load(os.DirFS("sql"), variables)
 	if err != nil {
 		t.Fatal(err)
 	}

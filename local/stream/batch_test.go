@@ -466,7 +466,7 @@ func TestBatchTypes(t *testing.T) {
 	rec := &recording{arrivals: a}
 	for i, data := range []string{
 		`{"id":"a","n":1,"f":0.1,"j":{"x":[1, 2.50]},"d":"1.250"}`, `{"id":"é\"","n":4,"f":-0.0,"j":null,"d":100}`, `{"id":"n"}`,
-		`{"id":"b","n":2147483647,"f":1e300,"j":"text","d":"-0.000000000001"}`,
+		`{"id":"b","n":2147483647,"f":1e30,"j":"text","d":"-0.000000000001"}`,
 	} {
 		rec.records = append(rec.records, a.record("a", fmt.Sprint(i), data))
 	}

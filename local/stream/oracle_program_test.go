@@ -90,7 +90,7 @@ func (c *city) malformed(id string) string {
 		`{"trip_id":{"a":1},"picked_up_at":"2016-02-30T00:00:00Z","dropped_off_at":"2016-02-30T00:00:00Z"}`,
 		`{"trip_id":` + encoded(id) + `,"picked_up_at":"yesterday","dropped_off_at":"2016-13-01T00:00:00Z","features":[],"predictions":{}}`,
 		`{"trip_id":` + encoded(id) + `,"dropped_off_at":17,"features":{},"predictions":"none"}`,
-		`{"trip_id":` + encoded(id) + `,"features":{},"predictions":{"linear":{"duration_s":"12"},"tree":17,"knn":{"duration_s":1e99}}}`,
+		`{"trip_id":` + encoded(id) + `,"features":{},"predictions":{"linear":{"duration_s":"12"},"tree":17,"knn":{"duration_s":1e38}}}`,
 		`{"trip_id":` + encoded(id) + `,"picked_up_at":"2016-01-01T00:00:00Z","passenger_count":1.5,"pickup_longitude":999,"pickup_latitude":"x"}`,
 		`{"trip_id":"` + id + ` \u0000 é \ud83d\ude95 \"","dropped_off_at":"2016-02-29T00:00:00.5Z","features":{"é":1},"predictions":{"":{"duration_s":1}}}`,
 	}

@@ -307,7 +307,7 @@ func TestPostgresSeesMistakes(t *testing.T) {
 		{"the last record counts", "duplicates", "ORDER BY trip_id, off", "ORDER BY trip_id, off DESC", "pick_ups"},
 		{"another bucket", "duplicates", "date_bin(INTERVAL '5 minutes', d.dropped_off_at", "date_bin(INTERVAL '6 minutes', d.dropped_off_at", "completed"},
 		{"rounded down", "duplicates", "(t.distance_km * 1000000 / EXTRACT(EPOCH FROM (d.dropped_off_at - t.picked_up_at))::float8)::int8", "floor(t.distance_km * 1000000 / EXTRACT(EPOCH FROM (d.dropped_off_at - t.picked_up_at))::float8)::int8", "completed"},
-		{"another margin", "snow-day", "${best_margin}", "${best_margin}1", "contenders_1h"},
+		{"another margin", "snow-day", "(1 + '${best_margin}'::float8)", "(2 + '${best_margin}'::float8)", "contenders_1h"},
 		{"the next float", "duplicates", "cos(radians(s.hour_of_day * 15))", "cos(s.hour_of_day * 15 * pi() / 180)", "features"},
 		{"a trip of days", "late-and-missing", "+ INTERVAL '1 day';", "+ INTERVAL '3 days';", "completed"},
 		{"what is no prediction", "duplicates", "AND jsonb_typeof(predictions) = 'object'", "", "predictions"},

@@ -240,6 +240,11 @@ func TestSelectShapes(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
+				for i, v := range values {
+					if text, ok := v.(string); ok && recordOfStatement.MatchString(text) {
+						values[i] = ""
+					}
+				}
 				got = append(got, values)
 			}
 			if err := rows.Err(); err != nil || fmt.Sprint(got) != c.want {
