@@ -58,6 +58,12 @@ func (v *view) signed(ctx context.Context, each func(values []value) error) erro
 // signedQuery asks DuckDB. Rows for which it has no answer are left out: they are
 // when they come, and when they go.
 func (v *view) signedQuery(ctx context.Context, rows []fed, each func(values []value) error) error {
+	for len(rows) > atOnce {
+		if err := v.signedQuery(ctx, rows[:atOnce], each); err != nil {
+			return err
+		}
+		rows = rows[atOnce:]
+	}
 	if len(rows) == 0 {
 		return nil
 	}

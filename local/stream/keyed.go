@@ -34,6 +34,12 @@ func (v *view) updateKeyed(ctx context.Context, now int64, out *delta) error {
 // compute replaces the rows of some partitions. Those that cannot be computed, for
 // a cast that fails or a division by zero, are found by halves and left out.
 func (v *view) compute(ctx context.Context, partitions []string, now int64, out *delta) error {
+	for len(partitions) > atOnce {
+		if err := v.compute(ctx, partitions[:atOnce], now, out); err != nil {
+			return err
+		}
+		partitions = partitions[atOnce:]
+	}
 	if len(partitions) == 0 {
 		return nil
 	}
@@ -52,6 +58,9 @@ func (v *view) compute(ctx context.Context, partitions []string, now int64, out 
 	}
 	return v.compute(ctx, partitions[half:], now, out)
 }
+
+// atOnce bounds what DuckDB is given in one query, as when a view wakes up.
+const atOnce = 1 << 13
 
 // tryCompute changes nothing where it fails.
 func (v *view) tryCompute(ctx context.Context, partitions []string, now int64, out *delta) error {
