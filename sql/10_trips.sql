@@ -33,7 +33,7 @@ CREATE VIEW IF NOT EXISTS pick_ups AS
 SELECT DISTINCT ON (trip_id)
     trip_id, picked_up_at, picked_up_text, passenger_count,
     pickup_longitude, pickup_latitude, dropoff_longitude, dropoff_latitude,
-    kafka_ts
+    off, kafka_ts
 FROM pick_ups_typed
 WHERE trip_id IS NOT NULL
   AND picked_up_at IS NOT NULL
@@ -55,7 +55,7 @@ FROM drop_offs_raw
 WHERE mz_now() <= kafka_ts + INTERVAL '${trip_retention}';
 
 CREATE VIEW IF NOT EXISTS drop_offs AS
-SELECT DISTINCT ON (trip_id) trip_id, dropped_off_at, kafka_ts
+SELECT DISTINCT ON (trip_id) trip_id, dropped_off_at, off, kafka_ts
 FROM drop_offs_typed
 WHERE trip_id IS NOT NULL AND dropped_off_at IS NOT NULL
 ORDER BY trip_id, off;

@@ -6,7 +6,7 @@ SELECT
     trip_id, picked_up_at, picked_up_text, passenger_count,
     pickup_longitude, pickup_latitude, dropoff_longitude, dropoff_latitude,
     l1_distance, distance_km, east, north, zone, hour, hour_of_day, weekday,
-    window_end, window_day
+    window_end, window_day, kafka_ts
 FROM trips
 WHERE mz_now() <= kafka_ts + INTERVAL '${features_retention}';
 

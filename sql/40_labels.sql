@@ -14,7 +14,7 @@ WHERE mz_now() <= kafka_ts + INTERVAL '${trip_retention}';
 
 -- predict may be asked twice; the first answer is the one that was served.
 CREATE VIEW IF NOT EXISTS predictions AS
-SELECT DISTINCT ON (trip_id) trip_id, features, predictions, champion, kafka_ts
+SELECT DISTINCT ON (trip_id) trip_id, features, predictions, champion, off, kafka_ts
 FROM predictions_typed
 WHERE trip_id IS NOT NULL
   AND jsonb_typeof(features) = 'object'

@@ -89,7 +89,7 @@ func (v *view) tryCompute(ctx context.Context, partitions []string, now int64, o
 			untils[n] = append(untils[n], end.int())
 		}
 		scratch = appendRow(scratch[:0], v.columns, values[:len(v.columns)])
-		results[n] = append(results[n], string(scratch))
+		results[n] = append(results[n], v.shared(n, scratch))
 		return nil
 	})
 	if err != nil {
@@ -103,6 +103,20 @@ func (v *view) tryCompute(ctx context.Context, partitions []string, now int64, o
 		}
 	}
 	return nil
+}
+
+// shared is a row as a string: that of the input, where the view only chooses
+// among its rows. Half of what is kept is rows that two views have.
+func (v *view) shared(partition int64, data []byte) string {
+	if v.chooses {
+		rows := v.inputs[0].feed.rows
+		for i := v.begins[partition]; i < len(rows) && rows[i].partition == partition; i++ {
+			if rows[i].data == string(data) {
+				return rows[i].data
+			}
+		}
+	}
+	return string(data)
 }
 
 // reach adds the partitions that a row of input i belongs to.
@@ -134,7 +148,9 @@ func (v *view) feed(partitions []string) {
 		in.feed.rows = in.feed.rows[:0]
 	}
 	driver := v.inputs[0]
+	v.begins = v.begins[:0]
 	for n, name := range partitions {
+		v.begins = append(v.begins, len(driver.feed.rows))
 		if driver.columns == nil {
 			for _, data := range driver.relation.rows[name] {
 				driver.feed.rows = append(driver.feed.rows, fed{partition: int64(n), data: data})
