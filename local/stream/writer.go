@@ -36,7 +36,6 @@ func newWriter(brokers []string, options []kgo.Opt, sinks map[string][]*sink, lo
 		kgo.TransactionalID("tripcast-stream"),
 		kgo.ProducerLinger(0),
 		kgo.MaxBufferedRecords(1 << 20),
-		kgo.ProducerBatchCompression(kgo.NoCompression()),
 	}, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("stream: connecting to Kafka at %s: %w", strings.Join(brokers, ","), err)
