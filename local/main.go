@@ -100,7 +100,6 @@ func whole(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	boundMemory()
 	stopProfile, err := profileCPU(o.cpuProfile)
 	if err != nil {
 		return usageError{err}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"runtime/pprof"
 	"os"
 	"slices"
 	"strings"
@@ -52,7 +53,7 @@ func (p *parts) background(ctx context.Context, name string, part func(context.C
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := part(ctx); err != nil && ctx.Err() == nil {
+		if err := inPart(ctx, name, part); err != nil && ctx.Err() == nil {
 			p.failed <- fmt.Errorf("%s: %w", name, err)
 		} else if err != nil && !errors.Is(err, context.Canceled) {
 			p.log.Warn("a part did not end cleanly", "part", name, "err", err)
@@ -62,6 +63,13 @@ func (p *parts) background(ctx context.Context, name string, part func(context.C
 		cancel()
 		<-done
 	})
+}
+
+// inPart runs a part of the system, or what starts it, under its name: goroutines
+// that it starts have it, too, and go tool pprof -tags says what each part took.
+func inPart(ctx context.Context, name string, part func(context.Context) error) (err error) {
+	pprof.Do(ctx, pprof.Labels("part", name), func(ctx context.Context) { err = part(ctx) })
+	return err
 }
 
 // bind listens for a part at once, so that others can be told where. moves says

@@ -62,7 +62,10 @@ func (s *system) simulate(ctx context.Context) <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, s.played = s.sim.Run(ctx)
+		s.played = inPart(ctx, "simulate", func(ctx context.Context) error {
+			_, err := s.sim.Run(ctx)
+			return err
+		})
 	}()
 	return ended
 }

@@ -75,13 +75,23 @@ func (s *system) run(ctx context.Context) (*Report, error) {
 }
 
 func (s *system) start(ctx context.Context) error {
-	steps := []func(context.Context) error{
-		s.startKafka, s.startRedis, s.applyCatalogue, s.loadProgram, s.openTrips, s.startFunctions, s.startSQL, s.startMonitor, s.startCounting,
+	for _, step := range []struct {
+		part string
+		run  func(context.Context) error
+	}{
+		{"kafka", s.startKafka},
+		{"redis", s.startRedis},
+		{"redis", s.applyCatalogue},
+		{"sql", s.loadProgram},
+		{"simulate", s.openTrips},
+		{"eventing", s.startFunctions},
+		{"sql", s.startSQL},
+		{"monitor", s.startMonitor},
+		{"counting", s.startCounting},
 		// Last: whatever they deliver has where to go.
-		s.startSources,
-	}
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
+		{"eventing", s.startSources},
+	} {
+		if err := inPart(ctx, step.part, step.run); err != nil {
 			return err
 		}
 	}
