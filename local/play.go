@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// inFlight is how many trips may wait for their prediction, and how many for
-// being learned, when trips are played as fast as the pipeline takes them. More
+// inFlight is how many trips may wait for their prediction, how many for their label,
+// and how many labels for being learned, when trips are played as fast as the pipeline takes them. More
 // would only make the queues longer and the models later.
 const inFlight = 2000
 
@@ -16,7 +16,7 @@ const inFlight = 2000
 func (s *system) Wait(ctx context.Context, produced int) error {
 	for {
 		predicted, learned := s.tally.progress()
-		if int64(produced)-predicted < inFlight && s.sim.Stats().DropOffs-learned < inFlight {
+		if int64(produced)-predicted < inFlight && s.sim.Stats().DropOffs-learned < inFlight && s.tally.untaught() < inFlight {
 			return nil
 		}
 		select {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -37,6 +36,7 @@ type tally struct {
 	records    map[string]int64 // by topic, tombstones not counted
 	distinct   map[string]int64 // by topic, each trip once
 	redelivers int64            // labels that a model had already learned
+	taught     int64            // trips whose label has been delivered, or given up
 	dropped    int64            // events that neither their function nor dead_letters took
 	models     map[string]*errorSums
 	lags       []int32 // ms, one a trip
@@ -64,6 +64,7 @@ const (
 	seenPrediction
 	seenLabel
 	scored
+	taught // the delivery of its label to learn has ended, one way or another
 )
 
 // topicBits are the topics that are counted trip by trip.
@@ -387,7 +388,11 @@ func (t *tally) delivered(d eventing.Delivery) {
 		t.dropped++
 		t.mu.Unlock()
 	}
-	if d.Outcome != eventing.Delivered || d.Record.Topic != events.TopicLabels || len(d.Body) == 0 {
+	if d.Record.Topic != events.TopicLabels || d.Record.Value == nil {
+		return
+	}
+	t.learn(string(d.Record.Key))
+	if d.Outcome != eventing.Delivered || len(d.Body) == 0 {
 		return
 	}
 	var learned events.Learned
@@ -403,64 +408,22 @@ func (t *tally) delivered(d eventing.Delivery) {
 	t.staleness.learned(learned.Versions, d.Started)
 }
 
-// staleness is how long after its delivery a label first shows in a prediction
-// of the champion.
-type staleness struct {
-	champion string
-	serving  []serving // by version: the first prediction served with it
-	waiting  []waiting // labels that no served version has learned yet
-	ms       []int32
+// learn notes that the delivery of a trip's label has ended.
+func (t *tally) learn(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.moved = time.Now()
+	if one := t.trip(id); one.seen&taught == 0 {
+		one.seen |= taught
+		t.taught++
+	}
 }
 
-type serving struct {
-	version uint64
-	at      time.Time
-}
-
-type waiting struct {
-	version   uint64
-	delivered time.Time
-}
-
-func (s *staleness) served(version uint64, at time.Time) {
-	if n := len(s.serving); n > 0 && s.serving[n-1].version >= version {
-		return
-	}
-	s.serving = append(s.serving, serving{version, at})
-	s.waiting = slices.DeleteFunc(s.waiting, func(w waiting) bool {
-		if w.version > version {
-			return false
-		}
-		s.note(at.Sub(w.delivered))
-		return true
-	})
-}
-
-func (s *staleness) learned(versions map[string]uint64, delivered time.Time) {
-	version, ok := versions[s.champion]
-	if !ok {
-		return
-	}
-	i := sort.Search(len(s.serving), func(i int) bool { return s.serving[i].version >= version })
-	if i < len(s.serving) {
-		s.note(s.serving[i].at.Sub(delivered))
-		return
-	}
-	s.waiting = append(s.waiting, waiting{version, delivered})
-}
-
-func (s *staleness) note(d time.Duration) { s.ms = append(s.ms, int32(max(0, d.Milliseconds()))) }
-
-// quantiles are the median and the 99th percentile, nearest rank.
-func quantiles(values []int32) Quantiles {
-	if len(values) == 0 {
-		return Quantiles{}
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	rank := func(q float64) float64 {
-		return float64(sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)])
-	}
-	return Quantiles{P50: rank(0.50), P99: rank(0.99)}
+// untaught is how many labels are on their way to learn.
+func (t *tally) untaught() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.distinct[events.TopicLabels] - t.taught
 }
 
 // progress is how many trips are through predict and through learn, or are dead

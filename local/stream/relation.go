@@ -183,7 +183,11 @@ func (r *relation) unindex(partition, data string) {
 		}
 		all := i.partitions[string(key)]
 		// Rows leave in about the order in which they came.
-		if n := slices.Index(all, partition); n >= 0 {
+		switch n := slices.Index(all, partition); {
+		case n == 0:
+			all[0] = ""
+			all = all[1:]
+		case n > 0:
 			all = slices.Delete(all, n, n+1)
 		}
 		if len(all) == 0 {
