@@ -66,4 +66,3 @@ func quantiles(values []int32) Quantiles {
 	}
 	return Quantiles{P50: rank(0.50), P99: rank(0.99)}
 }
-
