@@ -124,8 +124,7 @@ func (t *transport) connect(ctx context.Context, host string) (c *connection, us
 func (t *transport) send(c *connection, req *http.Request) (*http.Response, error) {
 	c.heard = false
 	ctx := req.Context()
-	deadline, _ := ctx.Deadline()
-	_ = c.SetDeadline(deadline) // none is no deadline; a connection that is broken says so below
+	_ = c.SetDeadline(time.Time{}) // the end of ctx is the only one; a connection that is broken says so below
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	resp, err := c.exchange(req)
 	if err != nil {
