@@ -7,24 +7,22 @@ import (
 	"time"
 )
 
-// inFlight is how many trips may wait for their prediction, how many for their label,
-// and how many labels for being learned, when trips are played as fast as the pipeline takes them. More
-// would only make the queues longer and the models later.
+// inFlight is how many trips may wait for their prediction, how many for their
+// label, and how many labels for being learned, when trips are played as fast as
+// the pipeline takes them. More would only make the queues longer and the models
+// later.
 const inFlight = 2000
 
 // Wait holds a pick-up back while the pipeline is full.
 func (s *system) Wait(ctx context.Context, produced int) error {
-	for {
-		predicted, learned := s.tally.progress()
-		if int64(produced)-predicted < inFlight && s.sim.Stats().DropOffs-learned < inFlight && s.tally.untaught() < inFlight {
-			return nil
-		}
+	for s.tally.full(int64(produced), s.sim.Stats().DropOffs) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
+	return nil
 }
 
 // play runs the simulation and waits for what was asked for.

@@ -419,16 +419,18 @@ func (t *tally) learn(id string) {
 	}
 }
 
-// untaught is how many labels are on their way to learn.
-func (t *tally) untaught() int64 {
+// full reports whether so many trips are on their way that no more should be
+// started: to their prediction, to their label, or with their label to learn.
+func (t *tally) full(pickUps, dropOffs int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.distinct[events.TopicLabels] - t.taught
+	dead, labels := t.records[events.TopicDeadLetters], t.distinct[events.TopicLabels]
+	return pickUps-t.distinct[events.TopicPredictions]-dead >= inFlight || dropOffs-labels-dead >= inFlight || labels-t.taught >= inFlight
 }
 
-// progress is how many trips are through predict and through learn, or are dead
+// progress is how many trips have a prediction and how many a label, or are dead
 // letters.
-func (t *tally) progress() (predicted, learned int64) {
+func (t *tally) progress() (predicted, labelled int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	dead := t.records[events.TopicDeadLetters]
