@@ -94,7 +94,7 @@ func compose(t *testing.T) *composed {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if err := sql.Apply(t.Context(), conn, statements); err != nil {
+	if _, err := (sql.Deployment{Statements: statements}).Apply(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -13,7 +13,7 @@ import (
 
 // DB is a session of Materialize: a *pgx.Conn, or what stands in for it.
 type DB interface {
-	Execer
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
 }
 

@@ -1,7 +1,6 @@
 package sql
 
 import (
-	"context"
 	"fmt"
 	"strings"
 )
@@ -72,16 +71,6 @@ func (c Connection) options() []string {
 
 // literal is a value as a string of SQL, in which a backslash is nothing special.
 func literal(value string) string { return "'" + strings.ReplaceAll(value, "'", "''") + "'" }
-
-// Apply runs the statements. Whatever the server says about them, the error
-// does not repeat a secret.
-func (c Connection) Apply(ctx context.Context, db Execer) error {
-	statements, err := c.Statements()
-	if err != nil {
-		return err
-	}
-	return redact(Apply(ctx, db, statements), statements)
-}
 
 // redacted is an error whose text has lost its secrets.
 type redacted struct {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -77,17 +78,21 @@ func TestConnectionQuotes(t *testing.T) {
 	}
 }
 
-// execFunc stands in for a server.
+// execFunc stands in for a server without a catalogue.
 type execFunc func(statement string) error
 
 func (f execFunc) Exec(_ context.Context, statement string, _ ...any) (pgconn.CommandTag, error) {
 	return pgconn.CommandTag{}, f(statement)
 }
 
+func (f execFunc) Query(context.Context, string, ...any) (pgx.Rows, error) {
+	return nil, &pgconn.PgError{Message: "no catalogue"}
+}
+
 func TestConnectionApply(t *testing.T) {
 	for name, c := range connections {
 		var ran []string
-		if err := c.Apply(t.Context(), execFunc(func(s string) error { ran = append(ran, s); return nil })); err != nil {
+		if _, err := (Deployment{Connection: &c}).Apply(t.Context(), execFunc(func(s string) error { ran = append(ran, s); return nil })); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if statements, err := c.Statements(); err != nil || len(ran) != len(statements) {
@@ -101,7 +106,7 @@ func TestConnectionApply(t *testing.T) {
 func TestConnectionErrorsKeepSecrets(t *testing.T) {
 	refused := errors.New("refused")
 	for name, c := range connections {
-		err := c.Apply(t.Context(), execFunc(func(s string) error { return fmt.Errorf("%w: %s", refused, s) }))
+		_, err := Deployment{Connection: &c}.Apply(t.Context(), execFunc(func(s string) error { return fmt.Errorf("%w: %s", refused, s) }))
 		if !errors.Is(err, refused) || !strings.HasPrefix(err.Error(), "sql: (connection):1: refused: CREATE") {
 			t.Errorf("%s: %v, want what was refused and where", name, err)
 		}

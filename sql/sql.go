@@ -8,7 +8,6 @@ package sql
 
 import (
 	"cmp"
-	"context"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -16,8 +15,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 //go:embed *.sql
@@ -120,22 +117,4 @@ func Split(file, text string) ([]Statement, error) {
 		start = i + 1
 	}
 	return statements, nil
-}
-
-// Execer runs one statement: a *pgx.Conn, or what stands in for it.
-type Execer interface {
-	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
-}
-
-// Apply runs the statements in order, and does no more: a Deployment says what it
-// created, and what differs. Every statement of the program says IF NOT
-// EXISTS, so applying twice changes nothing. The first error stops it and names
-// the statement's place; running it again goes on from there.
-func Apply(ctx context.Context, db Execer, statements []Statement) error {
-	for _, s := range statements {
-		if _, err := db.Exec(ctx, s.Text); err != nil {
-			return fmt.Errorf("sql: %s: %w", s, err)
-		}
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -111,13 +112,18 @@ func (e *execer) Exec(_ context.Context, sql string, _ ...any) (pgconn.CommandTa
 	return pgconn.CommandTag{}, nil
 }
 
+func (e *execer) Query(context.Context, string, ...any) (pgx.Rows, error) {
+	return nil, &pgconn.PgError{Message: "no catalogue"}
+}
+
+// On a server without a catalogue every statement is run, in order.
 func TestApply(t *testing.T) {
 	statements, err := Split("a.sql", "SELECT 1;\nSELECT 2;\nSELECT 3")
 	if err != nil {
 		t.Fatal(err)
 	}
 	db := &execer{}
-	if err := Apply(t.Context(), db, statements); err != nil {
+	if _, err := (Deployment{Statements: statements}).Apply(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"SELECT 1", "SELECT 2", "SELECT 3"}; !slices.Equal(db.ran, want) {
@@ -126,7 +132,7 @@ func TestApply(t *testing.T) {
 
 	broken := errors.New("unknown catalog item")
 	db = &execer{fail: "SELECT 2", err: broken}
-	err = Apply(t.Context(), db, statements)
+	_, err = Deployment{Statements: statements}.Apply(t.Context(), db)
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "a.sql:2: ") {
 		t.Errorf("the error does not say what broke where: %v", err)
 	}

@@ -17,19 +17,22 @@ func TestApplyTheProgram(t *testing.T) {
 	k := startKafka(t, "pick_ups", "drop_offs", "predictions")
 	conn := k.stream(tripcast(t)).connect(k.ctx)
 	secured := tripsql.Connection{Brokers: []string{"redpanda:9092"}, Protocol: "SASL_SSL", Mechanism: "PLAIN", Username: "ann", Password: "secret", CACert: "pem", ClientCert: "pem", ClientKey: "pem"}
+	connection, err := secured.Statements()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
-		if err := secured.Apply(k.ctx, conn); err != nil {
-			t.Fatal(err)
-		}
-		if err := tripsql.Apply(k.ctx, conn, tripcast(t)); err != nil {
-			t.Fatal(err)
+		for _, s := range append(connection, tripcast(t)...) {
+			if _, err := conn.Exec(k.ctx, s.Text); err != nil {
+				t.Fatalf("%s: %v", s, err)
+			}
 		}
 	}
 	changed, err := tripsql.Split("50_new.sql", "CREATE VIEW IF NOT EXISTS trips AS SELECT 1;\nCREATE VIEW IF NOT EXISTS trips_by_zone AS SELECT 1;")
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = tripsql.Apply(k.ctx, conn, changed)
+	_, err = tripsql.Deployment{Statements: changed}.Apply(k.ctx, conn)
 	if err == nil || !strings.Contains(err.Error(), "50_new.sql:2") || !strings.Contains(err.Error(), "view trips_by_zone does not exist") {
 		t.Errorf("%v: want the place and the name of the view that is new", err)
 	}
