@@ -29,6 +29,7 @@ import (
 type tally struct {
 	client *kgo.Client
 	log    *slog.Logger
+	own    bool     // the stream is known to be none of trips
 	absent []string // of ofTrips, those that are not there yet
 
 	mu         sync.Mutex
@@ -154,18 +155,23 @@ func (t *tally) fromStart(ctx context.Context) error {
 // brokers: a cluster agrees on it first.
 const newTopic = 15 * time.Second
 
+// newTopicOfTrips is how long it is thought that there will be trips: whoever plays
+// them may create their topics only now, and a short run would be over before they
+// are looked for again.
+const newTopicOfTrips = 3 * time.Second
+
 func (t *tally) from(ctx context.Context, what string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) error {
-	for deadline := time.Now().Add(newTopic); ; {
+	for began := time.Now(); ; {
 		offsets, err := list(ctx, slices.Concat(counted, ofTrips)...)
 		if err == nil {
 			t.absent = withoutUnknown(offsets)
 			err = offsets.Error()
 		}
-		if err == nil {
+		if err == nil && (len(t.absent) == 0 || t.own || time.Since(began) > newTopicOfTrips) {
 			t.client.AddConsumePartitions(offsets.KOffsets())
 			return nil
 		}
-		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline) {
+		if err != nil && (!errors.Is(err, kerr.UnknownTopicOrPartition) || time.Since(began) > newTopic) {
 			return fmt.Errorf("asking for the %s of the topics: %w", what, err)
 		}
 		select {
