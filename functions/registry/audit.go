@@ -53,7 +53,7 @@ func unprintable(r rune) bool {
 // by hand or by a catalogue.
 type Action struct {
 	At     time.Time `json:"at,omitzero"` // by Redis's clock
-	Kind   string    `json:"kind"`        // KindPromote, KindRollback or KindApply
+	Kind   string    `json:"kind"`        // KindPromote, KindApply, KindRollback, KindRestart, KindWarmUp or KindAbandon
 	Model  string    `json:"model"`
 	From   string    `json:"from"` // the champion or version that was replaced
 	To     string    `json:"to"`   // the champion now, or the version gone back to

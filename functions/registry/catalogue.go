@@ -2,9 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -13,69 +10,6 @@ import (
 
 	"tripcast.dev/functions/online"
 )
-
-// Apply makes a catalogue the one that every reader and learner follows, and
-// its champion the one that is served, unless the last one named the same: then
-// whoever has been promoted since stays. It writes nothing and returns
-// *StateErrors, joined, if a model with that name has learned under another
-// specification: a model is not changed, it gets a new name. Models that are no
-// longer in the catalogue are not served or taught, but keep what they learned.
-func Apply(ctx context.Context, client redis.UniversalClient, c *online.Catalogue) error {
-	encoded, err := json.Marshal(c)
-	if err != nil {
-		return fmt.Errorf("registry: encode catalogue: %w", err)
-	}
-	specs := make([]*redis.StringCmd, len(c.Models))
-	var named, champion *redis.StringCmd
-	if err := pipelined(ctx, client, func(pipe redis.Pipeliner) {
-		named, champion = pipe.HGet(ctx, catalogueKey, catalogueChampion), pipe.Get(ctx, championKey)
-		for i, spec := range c.Models {
-			specs[i] = pipe.HGet(ctx, headKey(spec.Name), fieldSpec)
-		}
-	}); err != nil {
-		return unavailable("apply catalogue", err)
-	}
-	var changed []error
-	for i, spec := range c.Models {
-		if err := specs[i].Err(); err != nil && !errors.Is(err, redis.Nil) {
-			changed = append(changed, keyError(spec.Name, err))
-		}
-		if learned := specs[i].Val(); learned != "" && learned != spec.Hash() {
-			changed = append(changed, &StateError{Model: spec.Name, Reason: fmt.Sprintf(
-				"it has learned under specification %.12s and cannot become %.12s: give the changed model a new name", learned, spec.Hash(),
-			)})
-		}
-	}
-	if len(changed) > 0 {
-		return errors.Join(changed...)
-	}
-	sum := sha256.Sum256(encoded)
-	etag := hex.EncodeToString(sum[:])
-	names := make([]any, len(c.Models))
-	for i, spec := range c.Models {
-		names[i] = spec.Name
-	}
-	// The names first: whoever is in the catalogue is in the audit trail.
-	if err := client.SAdd(ctx, modelsKey, names...).Err(); err != nil {
-		return unavailable("apply catalogue", err)
-	}
-	if err := client.HSet(ctx, catalogueKey, catalogueEtag, etag, catalogueJSON, encoded).Err(); err != nil {
-		return unavailable("apply catalogue", err)
-	}
-	if _, there := c.Find(champion.Val()); there && named.Val() == c.Champion {
-		return nil
-	}
-	// The two need not change together: a champion that is not in the catalogue
-	// counts as none.
-	if _, err := replaceChampion(ctx, client, "", "", Action{Kind: KindApply, Model: c.Champion, To: c.Champion, By: "catalogue"}); err != nil {
-		return err
-	}
-	// Last: an Apply that was cut short is done again as a whole.
-	if err := client.HSet(ctx, catalogueKey, catalogueChampion, c.Champion).Err(); err != nil {
-		return unavailable("apply catalogue", err)
-	}
-	return nil
-}
 
 // readCatalogue returns the catalogue in Redis and its etag.
 func readCatalogue(ctx context.Context, client redis.UniversalClient, kinds online.Kinds) (*online.Catalogue, string, error) {
@@ -117,7 +51,8 @@ type Info struct {
 	Spec       string    `json:"spec"`  // hash of the specification in the catalogue
 	StateBytes int       `json:"state_bytes"`
 	Committed  time.Time `json:"committed_at,omitzero"`
-	Broken     string    `json:"broken,omitempty"` // why it is neither served nor taught
+	Warming    bool      `json:"warming,omitempty"` // taught by a WarmUp, or to be, and not by live labels
+	Broken     string    `json:"broken,omitempty"`  // why it is neither served nor taught
 }
 
 // Catalogue returns the catalogue that is followed, or an ErrNoModels before one
@@ -165,6 +100,7 @@ func describe(ctx context.Context, client redis.UniversalClient, kinds online.Ki
 		if err == nil {
 			infos[i].Version, infos[i].Count = h.version, h.count
 			infos[i].StateBytes, infos[i].Committed = int(sizes[i].Val()), h.committed
+			infos[i].Warming = h.warming != nil
 			err = fits(spec, h)
 		}
 		switch {

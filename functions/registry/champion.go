@@ -14,8 +14,9 @@ import (
 
 // Promote makes a model the champion in place of the one that is expected, or
 // of whichever it is where expect is "". The model must be in the catalogue, or
-// it is an ErrNotFound, and fit to be served, or it is a *StateError. Where the
-// champion is another than expected it is an ErrConflict.
+// it is an ErrNotFound, and fit to be served, or it is a *StateError. One that is
+// being warmed up is an ErrWarming. Where the champion is another than expected it
+// is an ErrConflict.
 //
 // To promote the champion is no conflict, whoever made it that: nothing is
 // written, and the Action's From is its To and its At is zero.
@@ -49,6 +50,9 @@ func served(ctx context.Context, client redis.UniversalClient, c *online.Catalog
 	h, err := headOf(model, cmd)
 	if err != nil {
 		return err
+	}
+	if h.warming != nil {
+		return fmt.Errorf("%w: model %s is behind the labels, and is promoted once it is live", ErrWarming, model)
 	}
 	_, err = load(spec, h)
 	return err

@@ -42,6 +42,37 @@ type CommitterOptions struct {
 
 const defaultSnapshots = 20
 
+func (o CommitterOptions) orDefaults() CommitterOptions {
+	if o.MaxBatch <= 0 {
+		o.MaxBatch = 256
+	}
+	if o.MaxWait <= 0 {
+		o.MaxWait = 5 * time.Second
+	}
+	if o.Window <= 0 {
+		o.Window = 1_000_000
+	}
+	if o.CatalogueAge <= 0 {
+		o.CatalogueAge = time.Second
+	}
+	if o.SnapshotEvery <= 0 {
+		o.SnapshotEvery = time.Minute
+	}
+	if o.SnapshotCount <= 0 {
+		o.SnapshotCount = defaultSnapshots
+	}
+	if o.SnapshotAge <= 0 {
+		o.SnapshotAge = 24 * time.Hour
+	}
+	if o.LineageLength <= 0 {
+		o.LineageLength = 10_000
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
 // Label is what models learn from.
 type Label struct {
 	ID       string // what makes it the same label when it comes again
@@ -54,6 +85,7 @@ type Outcome struct {
 	Model     string
 	Version   uint64 // the model's version once it had learned the label, or that found it learned
 	Duplicate bool   // the model had learned the label before
+	Warming   bool   // a WarmUp teaches the model, which comes to the label in its topic
 	Err       error  // the label is not learned: see Learn
 }
 
@@ -77,34 +109,7 @@ type Committer struct {
 // NewCommitter returns a committer to the models of this Redis. It does not
 // connect yet. Close it, to finish what it has accepted.
 func NewCommitter(client redis.UniversalClient, kinds online.Kinds, opts CommitterOptions) *Committer {
-	if opts.MaxBatch <= 0 {
-		opts.MaxBatch = 256
-	}
-	if opts.MaxWait <= 0 {
-		opts.MaxWait = 5 * time.Second
-	}
-	if opts.Window <= 0 {
-		opts.Window = 1_000_000
-	}
-	if opts.CatalogueAge <= 0 {
-		opts.CatalogueAge = time.Second
-	}
-	if opts.SnapshotEvery <= 0 {
-		opts.SnapshotEvery = time.Minute
-	}
-	if opts.SnapshotCount <= 0 {
-		opts.SnapshotCount = defaultSnapshots
-	}
-	if opts.SnapshotAge <= 0 {
-		opts.SnapshotAge = 24 * time.Hour
-	}
-	if opts.LineageLength <= 0 {
-		opts.LineageLength = 10_000
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
-	}
-	return &Committer{client: client, kinds: kinds, opts: opts}
+	return &Committer{client: client, kinds: kinds, opts: opts.orDefaults()}
 }
 
 // Learn teaches a label to every model at once and returns when each has
@@ -122,6 +127,9 @@ func NewCommitter(client redis.UniversalClient, kinds online.Kinds, opts Committ
 // stay in their topic, from which a repaired model can be taught. A state in a
 // newer format is different: it is sound, and a learner that is up to date will
 // take the label when it comes again.
+//
+// Nor does a model that is being warmed up hold it back, which is taught the
+// label from its topic; but for the moment in which it joins live traffic.
 func (c *Committer) Learn(ctx context.Context, label Label) ([]Outcome, error) {
 	r := c.LearnAll(ctx, []Label{label})[0]
 	return r.Outcomes, r.Err
@@ -344,7 +352,7 @@ func (c *Committer) refresh(ctx context.Context) ([]*worker, error) {
 			delete(running, key)
 			continue
 		}
-		w := newWorker(c.client, spec, c.opts)
+		w := newWorker(c.client, c.kinds, spec, c.opts)
 		workers[i] = w
 		c.running.Go(w.run)
 	}

@@ -22,6 +22,7 @@ const (
 	fieldCommit    = "commit"
 	fieldSnapshot  = "snapshot_ms"
 	fieldLast      = "last"
+	fieldWarming   = "warming"
 	fieldState     = "state"
 )
 
@@ -39,13 +40,14 @@ type head struct {
 	commit    string    // a random name of the commit that wrote this, "" before the first
 	snapshot  time.Time // when the newest snapshot was taken, zero before the first
 	last      string    // id of the last label behind the state
+	warming   *warming  // nil where live labels teach the model
 	state     string
 }
 
 // readHead queues the read of a head; parse the reply with parseHead. The
 // state is large and comes only where it is asked for.
 func readHead(ctx context.Context, pipe redis.Pipeliner, model string, withState bool) *redis.SliceCmd {
-	fields := []string{fieldVersion, fieldCount, fieldSpec, fieldIDs, fieldIDsN, fieldCommitted, fieldCommit, fieldSnapshot, fieldLast}
+	fields := []string{fieldVersion, fieldCount, fieldSpec, fieldIDs, fieldIDsN, fieldCommitted, fieldCommit, fieldSnapshot, fieldLast, fieldWarming}
 	if withState {
 		fields = append(fields, fieldState)
 	}
@@ -55,7 +57,7 @@ func readHead(ctx context.Context, pipe redis.Pipeliner, model string, withState
 // parseHead reads the reply to readHead. No head at all is that of a model
 // with nothing learned. What no Committer writes is a *StateError.
 func parseHead(model string, values []any) (head, error) {
-	text := make([]string, 10)
+	text := make([]string, 11)
 	present := 0
 	for i, v := range values {
 		if s, ok := v.(string); ok {
@@ -66,7 +68,7 @@ func parseHead(model string, values []any) (head, error) {
 	if present == 0 {
 		return head{ids: "a"}, nil
 	}
-	h := head{spec: text[2], ids: text[3], commit: text[6], last: text[8], state: text[9]}
+	h := head{spec: text[2], ids: text[3], commit: text[6], last: text[8], state: text[10]}
 	broken := func(field, value string) error {
 		return &StateError{Model: model, Reason: fmt.Sprintf("its head in Redis has the %s %.64q", field, value)}
 	}
@@ -104,6 +106,12 @@ func parseHead(model string, values []any) (head, error) {
 	if snapshot != 0 {
 		h.snapshot = time.UnixMilli(int64(snapshot)).UTC()
 	}
+	if text[9] != "" { // a head from before there was warming up, or of a model that is live
+		var err error
+		if h.warming, err = parseWarming(text[9]); err != nil {
+			return head{}, &StateError{Model: model, Reason: fmt.Sprintf("its head in Redis has the %s %.64q: %v", fieldWarming, text[9], err)}
+		}
+	}
 	return h, nil
 }
 
@@ -113,7 +121,7 @@ func (h head) next(spec string, n int, last string, window int, now time.Time) (
 	after = head{
 		version: h.version + 1, count: h.count + uint64(n), spec: spec,
 		ids: h.ids, idsN: h.idsN + uint64(n), committed: now,
-		commit: randomName(), snapshot: h.snapshot, last: last,
+		commit: randomName(), snapshot: h.snapshot, last: last, warming: h.warming,
 	}
 	if h.idsN >= uint64(window) {
 		after.ids, after.idsN = otherIDs(h.ids), uint64(n)
@@ -157,6 +165,9 @@ func (h head) write(ctx context.Context, pipe redis.Pipeliner, model string, sta
 	}
 	if !h.snapshot.IsZero() {
 		fields = append(fields, fieldSnapshot, h.snapshot.UnixMilli())
+	}
+	if h.warming != nil {
+		fields = append(fields, fieldWarming, h.warming.encode())
 	}
 	pipe.HSet(ctx, headKey(model), fields...)
 }

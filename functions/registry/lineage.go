@@ -16,6 +16,9 @@ import (
 // What a Commit and an Action can be.
 const (
 	KindLearn    = "learn"    // a commit of labels
+	KindWarmUp   = "warm-up"  // a commit of labels that were replayed, and the action of going live after the last
+	KindRestart  = "restart"  // a commit of nothing learned, and the action behind it
+	KindAbandon  = "abandon"  // an action: a warm-up was given up, and its model went live
 	KindRollback = "rollback" // a commit of what a snapshot had, and the action behind it
 	KindPromote  = "promote"  // an action: somebody named the champion
 	KindApply    = "apply"    // an action: a catalogue named the champion
@@ -26,7 +29,7 @@ type Commit struct {
 	Version uint64    `json:"version"`
 	Name    string    `json:"name"`             // random: versions count again where Redis lost its last writes
 	Parent  string    `json:"parent,omitempty"` // the name of the commit before, "" of the first
-	Kind    string    `json:"kind"`             // KindLearn or KindRollback
+	Kind    string    `json:"kind"`             // KindLearn, KindWarmUp, KindRestart or KindRollback
 	From    uint64    `json:"from,omitempty"`   // of a rollback: the version whose state it is
 	Of      string    `json:"of,omitempty"`     // and the name of the commit that made it
 	Labels  int       `json:"labels"`           // how many it has learned

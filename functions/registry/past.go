@@ -96,7 +96,8 @@ func (p *past) reach() string {
 }
 
 // way returns the states that led to a commit's, the oldest first, and the
-// snapshot before them, which is the nearest, or none where it is from nothing.
+// snapshot before them, which is the nearest, or none where it is from nothing:
+// from the beginning, or from a restart.
 func (p *past) way(to entered, fromNothing bool) (places []place, base Snapshot, err error) {
 	seen := map[string]bool{}
 	for name, version := to.Name, to.Version; name != ""; {
@@ -114,6 +115,10 @@ func (p *past) way(to entered, fromNothing bool) (places []place, base Snapshot,
 				return nil, Snapshot{}, fmt.Errorf("registry: the key %s in Redis: version %d comes after itself", lineageKey(p.spec.Name), c.Version)
 			}
 			seen[name] = true
+			if c.Kind == KindRestart {
+				slices.Reverse(places)
+				return places, Snapshot{}, nil
+			}
 			at.names = append(at.names, name)
 			if c.Kind != KindRollback {
 				at.entered = c
@@ -143,7 +148,7 @@ func (p *past) commit(name string, version uint64, fromNothing bool) (entered, e
 			ErrNotFound, version, p.spec.Name, p.reach(), way)
 	}
 	c := p.commits[i]
-	if c.Kind != KindLearn && c.Kind != KindRollback {
+	if !slices.Contains([]string{KindLearn, KindWarmUp, KindRestart, KindRollback}, c.Kind) {
 		return entered{}, fmt.Errorf("registry: version %d of model %s came about by a %.20q, which this program does not know", c.Version, p.spec.Name, c.Kind)
 	}
 	return c, p.fits(c.Version, c.Spec)

@@ -241,13 +241,13 @@ func TestErrorReplyBreaksNoModel(t *testing.T) {
 }
 
 func FuzzParseHead(f *testing.F) {
-	f.Add("1", "2", "spec", "a", "3", "1700000000000", "x1", "1700000000000", "trip-1", "state")
-	f.Add("1", "2", "spec", "a", "3", "1700000000000", "x1", "", "", "state")
-	f.Add("", "", "", "", "", "", "", "", "", "")
-	f.Add("18446744073709551615", "-1", "", "c", "1e3", "", "", "-5", "", "")
+	f.Add("1", "2", "spec", "a", "3", "1700000000000", "x1", "1700000000000", "trip-1", `{"token":"t","position":[3]}`, "state")
+	f.Add("1", "2", "spec", "a", "3", "1700000000000", "x1", "", "", "", "state")
+	f.Add("", "", "", "", "", "", "", "", "", "", "")
+	f.Add("18446744073709551615", "-1", "", "c", "1e3", "", "", "-5", "", "null", "")
 	spec := catalogueOf(f, "one").Models[0]
-	f.Fuzz(func(t *testing.T, version, count, hash, ids, n, committed, commit, snapshot, last, state string) {
-		h, err := parseHead("one", []any{version, count, hash, ids, n, committed, commit, snapshot, last, state})
+	f.Fuzz(func(t *testing.T, version, count, hash, ids, n, committed, commit, snapshot, last, warming, state string) {
+		h, err := parseHead("one", []any{version, count, hash, ids, n, committed, commit, snapshot, last, warming, state})
 		var broken *StateError
 		if err != nil && !errors.As(err, &broken) {
 			t.Fatalf("error %v, want a *StateError", err)

@@ -15,21 +15,22 @@
 //	tripcast:models                    set of the names that have been in the catalogue
 //	tripcast:champion                  the name of the model that is served
 //	tripcast:audit:{tripcast:champion} stream of who made it that, as JSON
-//	tripcast:{MODEL}:head              hash: version, count, spec, state, commit, last, ids, ids_n, committed_ms, snapshot_ms
+//	tripcast:{MODEL}:head              hash: version, count, spec, state, commit, last, ids, ids_n, committed_ms, snapshot_ms, warming
 //	tripcast:{MODEL}:ids:a             set of ids learned; a and b take turns
 //	tripcast:{MODEL}:ids:b
 //	tripcast:{MODEL}:lineage           stream of commits, as JSON; an id is VERSION-0
 //	tripcast:{MODEL}:labels            stream of the ids that commits have learned, in order, as JSON; an id is the lineage's
 //	tripcast:{MODEL}:snapshots         hash: VERSION, to what it is, as JSON
 //	tripcast:{MODEL}:snapshot:VERSION  its state
-//	tripcast:{MODEL}:audit             stream of rollbacks, as JSON
+//	tripcast:{MODEL}:audit             stream of rollbacks, restarts and warm-ups, as JSON
 //
 // All keys of a model share its hash tag and so its slot in Redis Cluster: what
 // describes a change is written in the transaction that makes it, or not at all.
 // A version counts commits from 0, a model that has learned nothing and has no
 // keys. A commit has a random name besides, because a Redis that has lost its
 // last writes in a crash counts the same versions again. A head without last and
-// snapshot_ms is of an earlier program, and gets them with its next commit.
+// snapshot_ms is of an earlier program, and gets them with its next commit. One
+// with warming, which is JSON, is of a model that is being warmed up.
 // Redis 6.2 or newer is needed (SMISMEMBER), and it must not evict:
 // maxmemory-policy noeviction, its default.
 //
@@ -56,6 +57,15 @@
 // ten characters, which is 50 to 60 bytes more in the set of ids; BenchmarkHistory
 // says so. With the defaults and full batches that is 44 MB a model at most.
 //
+// # Adding and changing a model
+//
+// A model that comes to the catalogue learns from the next label on. With WarmUp it
+// first learns the labels of before from their topic, in the transactions that
+// learners use, and joins live traffic exactly where that replay has ended. A model
+// whose specification changes, or whose state cannot be read any more, is restarted
+// by ApplyWith: it has learned nothing, in a new version, and is to be warmed up.
+// From a restart on it is as if the model had been new, also for Travel.
+//
 // # How late a duplicate may come
 //
 // Ids are remembered in two sets. When one holds Window ids (a million unless
@@ -67,7 +77,7 @@
 //
 // A state that cannot be decoded, or that belongs to another specification, is
 // never overwritten by learning. Its model is left out, reported as a
-// *StateError, and the others go on. Rollback repairs it.
+// *StateError, and the others go on. Rollback repairs it, or a restart.
 package registry
 
 import (
@@ -95,8 +105,12 @@ var (
 	// ErrNotFound is returned where there is no such model, or no such version
 	// of it to go back to. It says which there are.
 	ErrNotFound = errors.New("registry: not found")
-	// ErrConflict is returned where somebody was faster. It says what is there now.
+	// ErrConflict is returned where somebody was faster, or a model is not in the
+	// state to do this to it. It says what is there now.
 	ErrConflict = errors.New("registry: conflict")
+	// ErrWarming is returned for what cannot be done to a model that is being
+	// warmed up. Wait, or abandon that.
+	ErrWarming = errors.New("registry: being warmed up")
 	// ErrActor is returned for an Actor that the audit trail does not take.
 	ErrActor = errors.New("registry: whoever does this")
 )
@@ -196,10 +210,15 @@ func unavailable(doing string, err error) error {
 func fits(spec online.Spec, h head) error {
 	if h.spec != spec.Hash() && h.version != 0 {
 		return &StateError{Model: spec.Name, Reason: fmt.Sprintf(
-			"its state belongs to specification %.12s, not to %.12s of the catalogue: give the changed model a new name", h.spec, spec.Hash(),
+			"its state belongs to specification %.12s, not to %.12s of the catalogue: %s", h.spec, spec.Hash(), waysToChange(spec.Name),
 		)}
 	}
 	return nil
+}
+
+// waysToChange says how a model that has learned gets another specification.
+func waysToChange(model string) string {
+	return "give the changed model a new name, or have this one begin anew: models apply FILE --restart " + model
 }
 
 // load builds a spec's pipeline with the state that its head holds.
@@ -216,7 +235,12 @@ func load(spec online.Spec, h head) (*online.Pipeline, error) {
 	}
 	if err := p.UnmarshalBinary([]byte(h.state)); err != nil {
 		var format *state.FormatError
-		return nil, &StateError{Model: spec.Name, Reason: err.Error(), Newer: errors.As(err, &format) && format.Newer}
+		if errors.As(err, &format) && format.Newer {
+			return nil, &StateError{Model: spec.Name, Reason: err.Error(), Newer: true}
+		}
+		return nil, &StateError{Model: spec.Name, Reason: fmt.Sprintf(
+			"%v: roll back to a snapshot, or have it begin anew: models apply FILE --restart %s", err, spec.Name,
+		)}
 	}
 	return p, nil
 }

@@ -25,9 +25,13 @@ import (
 // it is sound. A model whose state is broken, or whose head is, is whole again.
 //
 // A model or a snapshot that is not there is an ErrNotFound, another version
-// than expected an ErrConflict. A snapshot that does not decode, or belongs to
-// another specification than the catalogue's, is a *StateError, and nothing is
-// changed.
+// than expected an ErrConflict, a model that is being warmed up an ErrWarming. A
+// snapshot that does not decode, or belongs to another specification than the
+// catalogue's, is a *StateError, and nothing is changed.
+//
+// Going back to before a restart brings back the state and not the ids, which the
+// restart has forgotten: a label that it has learned, and that is delivered again,
+// is learned again, unless a WarmUp has come to it since.
 func Rollback(ctx context.Context, client redis.UniversalClient, kinds online.Kinds, model string, to, expect uint64, by Actor) (Action, error) {
 	if err := by.check(); err != nil {
 		return Action{}, err
@@ -148,6 +152,9 @@ func (r rollback) look(ctx context.Context, tx *redis.Tx) (found, error) {
 		err = salvage(ctx, tx, name, &f)
 		return f, err
 	}
+	if f.head.warming != nil {
+		return found{}, fmt.Errorf("%w: model %s can be rolled back once that has ended, or was abandoned", ErrWarming, name)
+	}
 	_, f.broken = load(r.spec, f.head)
 	return f, nil
 }
@@ -180,6 +187,11 @@ func (r rollback) target(f found, version string) (Snapshot, error) {
 	s, err := parseSnapshot(version, entry)
 	if err != nil {
 		return Snapshot{}, &StateError{Model: r.spec.Name, Reason: "the key " + snapshotsKey(r.spec.Name) + " in Redis: " + err.Error()}
+	}
+	if s.Spec != r.spec.Hash() {
+		return Snapshot{}, &StateError{Model: r.spec.Name, Reason: fmt.Sprintf(
+			"the snapshot of version %s belongs to specification %.12s, not to %.12s of the catalogue: it can be gone back to under the one it was learned under only", version, s.Spec, r.spec.Hash(),
+		)}
 	}
 	_, err = load(r.spec, head{version: s.Version, spec: s.Spec, state: f.state})
 	return s, err

@@ -103,6 +103,23 @@ func suite(t *testing.T, s store) {
 		{"travel, hostile", testTravelHostile},
 		{"travel, stream lost", testTravelStreamLost},
 		{"travel, broken head", testTravelBrokenHead},
+		{"warm-up", testWarmUp},
+		{"warm-up, live labels meanwhile", testWarmUpRaces},
+		{"warm-up, killed", testWarmUpKilled},
+		{"warm-up, labels held back", testWarmUpHolds},
+		{"warm-up, too late to join", testWarmUpTooLate},
+		{"warm-up, never in time to join", testWarmUpNeverJoins},
+		{"warm-up, disturbed", testWarmUpDisturbed},
+		{"warm-up refuses", testWarmUpRefuses},
+		{"warm-up skips panics", testWarmUpPanic},
+		{"warm-up, log at fault", testWarmUpLogAtFault},
+		{"warm-up, hostile", testWarmUpHostile},
+		{"abandon", testAbandon},
+		{"restart", testRestart},
+		{"restart under another specification", testRestartChanged},
+		{"restart of what is broken", testRestartBroken},
+		{"restart refuses", testRestartRefuses},
+		{"apply with a warm-up", testApplyWarmUp},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

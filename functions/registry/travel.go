@@ -71,7 +71,8 @@ const travelAttempts = 10
 // the nearest snapshot before that, or fromNothing. Learners go on meanwhile.
 //
 // It follows the commits by their names, as versions may count again, and where
-// a rollback went back it goes on from the state it went back to. A destination
+// a rollback went back it goes on from the state it went back to. A restart is where
+// it begins from nothing. A destination
 // that the model does not have is an ErrNotFound, and so is a way that is not
 // kept any more: it says from where on it is. A model, or a commit on the way,
 // of another specification than the catalogue's is a *StateError.
@@ -133,6 +134,9 @@ func (t traveller) try(ctx context.Context) (*Journey, error) {
 	places, base, err := past.way(to, t.fromNothing)
 	if err != nil {
 		return nil, err
+	}
+	if len(places) == 0 {
+		return nil, fmt.Errorf("%w: version %d of model %s has learned nothing: that is where it was restarted", ErrNotFound, to.Version, t.spec.Name)
 	}
 	if err := t.learned(ctx, j, places); err != nil {
 		return nil, err

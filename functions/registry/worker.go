@@ -29,6 +29,7 @@ type job struct {
 // worker is the only one in its process that commits to its model.
 type worker struct {
 	client redis.UniversalClient
+	kinds  online.Kinds
 	spec   online.Spec
 	opts   CommitterOptions
 	log    *slog.Logger
@@ -51,9 +52,9 @@ type worker struct {
 	reported string // the error that was logged last
 }
 
-func newWorker(client redis.UniversalClient, spec online.Spec, opts CommitterOptions) *worker {
+func newWorker(client redis.UniversalClient, kinds online.Kinds, spec online.Spec, opts CommitterOptions) *worker {
 	return &worker{
-		client: client, spec: spec, opts: opts,
+		client: client, kinds: kinds, spec: spec, opts: opts,
 		log:  opts.Logger.With("model", spec.Name),
 		jobs: make(chan []job, 2*opts.MaxBatch),
 	}
@@ -155,7 +156,7 @@ func (w *worker) commit(batch []job) {
 		var broken *StateError
 		var panicked *PanicError
 		switch {
-		case errors.As(err, &broken):
+		case errors.As(err, &broken) || errors.Is(err, errReplaced):
 			w.report(err)
 			for _, j := range batch {
 				j.results <- Outcome{Model: w.spec.Name, Err: err}
@@ -222,6 +223,10 @@ func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err 
 		if err != nil {
 			return err
 		}
+		if h.warming != nil {
+			outcomes, err = w.leave(ctx, tx, h, len(batch))
+			return err
+		}
 		var fresh []int
 		outcomes, fresh = sift(batch, name, h.version, learned)
 		if len(fresh) == 0 {
@@ -270,7 +275,8 @@ func (w *worker) transaction(ctx context.Context, fn func(*redis.Tx) error) erro
 func isOurs(err error) bool {
 	var state *StateError
 	var panicked *PanicError
-	return errors.As(err, &state) || errors.As(err, &panicked) || errors.Is(err, ErrUnavailable)
+	return errors.As(err, &state) || errors.As(err, &panicked) ||
+		errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy) || errors.Is(err, ErrConflict) || errors.Is(err, ErrWarming)
 }
 
 // look watches and reads, in one round trip, the head and which labels have been
@@ -287,8 +293,10 @@ func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (head, []b
 	_, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.Do(ctx, "watch", headKey(w.spec.Name), idsKey(w.spec.Name, "a"), idsKey(w.spec.Name, "b"))
 		headCmd = readHead(ctx, pipe, w.spec.Name, false)
-		a = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "a"), ids...)
-		b = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "b"), ids...)
+		if len(ids) > 0 { // a replay comes through parts of the log without labels
+			a = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "a"), ids...)
+			b = pipe.SMIsMember(ctx, idsKey(w.spec.Name, "b"), ids...)
+		}
 		if time.Since(w.compared) > time.Second {
 			clock = pipe.Time(ctx)
 		}
@@ -303,6 +311,9 @@ func (w *worker) look(ctx context.Context, tx *redis.Tx, batch []job) (head, []b
 	h, err := parseHead(w.spec.Name, headCmd.Val())
 	if err != nil {
 		return head{}, nil, err
+	}
+	if len(ids) == 0 {
+		return h, nil, nil
 	}
 	learned := a.Val()
 	for i, inB := range b.Val() {
@@ -356,11 +367,37 @@ func (w *worker) catchUp(ctx context.Context, tx *redis.Tx, h head) error {
 	for _, entry := range slices.Concat(lineage.Val(), labels.Val()) { // one of the two may be lost
 		w.entry = laterID(w.entry, entry.ID)
 	}
+	if err := w.following(ctx, h); err != nil {
+		return err
+	}
 	pipeline, err := load(w.spec, h)
 	if err != nil {
 		return err
 	}
 	w.pipeline, w.at = pipeline, h.commit
+	return nil
+}
+
+// errReplaced is a model that was restarted under another specification, which
+// the catalogue has by now: whoever follows it learns the label.
+var errReplaced = fmt.Errorf("%w: the model has another specification in the catalogue by now", ErrBusy)
+
+// following returns errReplaced if a head belongs to another specification as
+// the catalogue has moved on. If it has not, the model is broken, and load says so.
+func (w *worker) following(ctx context.Context, h head) error {
+	if fits(w.spec, h) == nil {
+		return nil
+	}
+	c, _, err := readCatalogue(ctx, w.client, w.kinds)
+	if errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	if err != nil {
+		return nil // a catalogue that nobody can follow has replaced nothing
+	}
+	if spec, ok := c.Find(w.spec.Name); ok && spec.Hash() != w.spec.Hash() {
+		return errReplaced
+	}
 	return nil
 }
 
@@ -392,8 +429,12 @@ func (w *worker) exec(ctx context.Context, tx *redis.Tx, h head, batch []job, fr
 	if err != nil {
 		return err
 	}
+	kind := KindLearn
+	if after.warming != nil {
+		kind = KindWarmUp
+	}
 	commit := Commit{
-		Version: after.version, Name: after.commit, Parent: h.commit, Kind: KindLearn,
+		Version: after.version, Name: after.commit, Parent: h.commit, Kind: kind,
 		Labels: len(fresh), First: first, Last: last, Count: after.count, Spec: after.spec, At: now,
 	}
 	entry := entryID(after.version, w.entry)

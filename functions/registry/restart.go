@@ -1,0 +1,162 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/online"
+)
+
+// restart makes a model one that has learned nothing, as a version that is to be
+// warmed up: its count is 0 and the ids that it had learned are forgotten. What
+// was there, sound or not, is kept as a snapshot.
+type restart struct {
+	client redis.UniversalClient
+	spec   online.Spec
+	by     Actor
+	// forget is set where the model may have learned. If not it is an ErrConflict.
+	forget bool
+}
+
+func (r restart) do(ctx context.Context) (Action, error) {
+	for attempt := 0; ; attempt++ {
+		action, err := r.try(ctx)
+		var typed *typeError
+		switch {
+		case errors.Is(err, redis.TxFailedErr):
+			if err := sleep(ctx, attempt); err != nil {
+				return Action{}, fmt.Errorf("%w: restart %s: learners were faster each time: %w", ErrBusy, r.spec.Name, err)
+			}
+			continue
+		case err == nil:
+			return action, nil
+		case isOurs(err) || errors.As(err, &typed):
+			return Action{}, err
+		}
+		return Action{}, unavailable("restart "+r.spec.Name, err)
+	}
+}
+
+func (r restart) try(ctx context.Context) (action Action, err error) {
+	err = r.client.Watch(ctx, func(tx *redis.Tx) error {
+		f, err := r.look(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if !r.forget && f.broken != nil {
+			return f.broken
+		}
+		if !r.forget && f.head.count > 0 {
+			return fmt.Errorf("%w: model %s has learned %d labels: to restart it is to have it forget them", ErrConflict, r.spec.Name, f.head.count)
+		}
+		action, err = r.exec(ctx, tx, f)
+		return err
+	}, headKey(r.spec.Name))
+	return action, err
+}
+
+// look reads what there is of a model. The head is that of a model which was
+// there, with a version that it may have had, even if it is broken.
+func (r restart) look(ctx context.Context, tx *redis.Tx) (found, error) {
+	name := r.spec.Name
+	var headCmd *redis.SliceCmd
+	var raw *redis.SliceCmd
+	var index *redis.MapStringStringCmd
+	var lineage *redis.XMessageSliceCmd
+	var audit *redis.StatusCmd
+	var clock *redis.TimeCmd
+	_, _ = tx.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each says what became of it
+		headCmd = readHead(ctx, pipe, name, true)
+		raw = pipe.HMGet(ctx, headKey(name), fieldCommit, fieldSpec, fieldLast, fieldState)
+		index = pipe.HGetAll(ctx, snapshotsKey(name))
+		lineage = pipe.XRevRangeN(ctx, lineageKey(name), "+", "-", 1)
+		audit = pipe.Type(ctx, auditKey(name))
+		clock = pipe.Time(ctx)
+		return nil
+	})
+	for key, err := range map[string]error{snapshotsKey(name): index.Err(), lineageKey(name): lineage.Err()} {
+		if isWrongType(err) {
+			return found{}, &StateError{Model: name, Reason: fmt.Sprintf("the key %s in Redis: %v", key, err)}
+		}
+	}
+	if err := cmp.Or(index.Err(), lineage.Err(), clock.Err(), notAStream(auditKey(name), audit)); err != nil {
+		return found{}, err
+	}
+	f := found{index: index.Val(), now: date(clock.Val())}
+	if len(lineage.Val()) > 0 {
+		f.last = lineage.Val()[0].ID
+	}
+	f.head, f.broken = headOf(name, headCmd)
+	if errors.Is(f.broken, ErrUnavailable) {
+		return found{}, f.broken
+	}
+	version, _ := splitID(f.last)
+	if f.broken == nil {
+		if f.head.version == 0 { // as nobody has taught it, or its head is lost
+			f.head.version = version
+		}
+		return f, nil
+	}
+	f.head = head{version: max(version, 1), committed: f.now}
+	for i, to := range []*string{&f.head.commit, &f.head.spec, &f.head.last, &f.head.state} {
+		if i < len(raw.Val()) { // it is not a hash if there is nothing
+			*to, _ = raw.Val()[i].(string)
+		}
+	}
+	return f, nil
+}
+
+// exec makes a model that has learned nothing the head.
+func (r restart) exec(ctx context.Context, tx *redis.Tx, f found) (Action, error) {
+	name, before := r.spec.Name, f.head
+	p, err := r.spec.New()
+	if err != nil {
+		return Action{}, fmt.Errorf("registry: build model %s: %w", name, err)
+	}
+	nothing, err := p.AppendBinary(nil)
+	if err != nil {
+		return Action{}, &StateError{Model: name, Reason: "cannot be encoded: " + err.Error()}
+	}
+	after := head{
+		version: before.version + 1, spec: r.spec.Hash(), ids: "a", committed: f.now, commit: randomName(),
+		warming: &warming{Token: randomName()},
+	}
+	commit := Commit{
+		Version: after.version, Name: after.commit, Parent: before.commit, Kind: KindRestart, Spec: after.spec, At: after.committed,
+	}
+	action := Action{
+		Kind: KindRestart, Model: name, By: r.by.Name, Reason: r.by.Reason,
+		From: strconv.FormatUint(before.version, 10), To: strconv.FormatUint(after.version, 10),
+	}
+	var entry *redis.StringCmd
+	_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {
+		pipe.Unlink(ctx, headKey(name), idsKey(name, "a"), idsKey(name, "b")) // of whatever type they are
+		after.write(ctx, pipe, name, nothing)
+		entry, err = action.queue(ctx, pipe, auditKey(name))
+		return errors.Join(err, r.keep(ctx, pipe, f), commit.queue(ctx, pipe, name, entryID(after.version, f.last), 0))
+	})
+	if err == nil {
+		action.At = entryTime(entry.Val())
+	}
+	return action, err
+}
+
+// keep queues a snapshot of what is replaced: also of what this program cannot
+// decode, as another may.
+func (r restart) keep(ctx context.Context, pipe redis.Pipeliner, f found) error {
+	h := f.head
+	if h.version == 0 || h.state == "" || h.count == 0 && f.broken == nil {
+		return nil
+	}
+	if h.commit == "" {
+		h.commit = randomName()
+	}
+	drop := dropped(f.index, h.version, max(len(f.index), defaultSnapshots), math.MaxInt64, f.now)
+	return h.snapshotted().queue(ctx, pipe, r.spec.Name, []byte(h.state), drop)
+}

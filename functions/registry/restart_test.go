@@ -1,0 +1,224 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A model that has learned live begins anew: its ids are forgotten, its versions
+// count on, and each of them can still be rebuilt.
+func testRestart(t *testing.T, s store) {
+	ctx, client := t.Context(), s.client(t)
+	s.applied(t, "old", "new")
+	spec := mustCatalogue(t, s).Models[1]
+	committer := s.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond})
+	for n := range 6 { // in another order than the log's
+		learnN(t, committer, 5-n, 6-n)
+	}
+	was := s.head(t, "new")
+	log := writtenTo(2, labelsN(0, 10)...)
+	done := s.warmUp(t, "new", log, WarmUpOptions{FromNothing: true, Commits: CommitterOptions{MaxBatch: 3, SnapshotEvery: time.Nanosecond}})
+	if done.Taught != 10 || done.Duplicates != 0 || !done.Restarted || done.Version <= 7 {
+		t.Errorf("%+v", done)
+	}
+	learnN(t, committer, 0, 12)
+	s.checkLearned(t, spec, 12)
+	s.checkOrder(t, "new")
+	s.checkTravel(t, "new", labelled(12))
+
+	commits := s.lineage(t, "new", 0)
+	if c := commits[len(commits)-7]; c.Kind != KindRestart || c.Version != 7 || c.Parent != was.commit || c.Count != 0 {
+		t.Errorf("the restart is the commit %+v", c)
+	}
+	if _, err := Travel(ctx, client, testKinds(), "new", Destination{Version: 7}, true); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "restarted") {
+		t.Errorf("error %v on the way to the restart, want ErrNotFound", err)
+	}
+	// What it was before is there, and what it has learned since stays learned.
+	s.rollback(t, "new", 6)
+	if h := s.head(t, "new"); h.state != was.state || h.count != 6 {
+		t.Errorf("version %d of %d labels is not what it was", h.version, h.count)
+	}
+	outcomes, err := committer.Learn(ctx, labelN(11))
+	if err != nil || !outcomes[1].Duplicate {
+		t.Errorf("%+v, %v, want a duplicate", outcomes, err)
+	}
+	s.checkTravel(t, "new", labelled(12))
+}
+
+// A model that changes is refused, restarted, and warmed up; what it was is kept,
+// and cannot be gone back to. Learners that have the catalogue from before give
+// its labels back, and go on with the next one.
+func testRestartChanged(t *testing.T, s store) {
+	ctx, client := t.Context(), s.client(t)
+	s.applied(t, "old", "new")
+	behind := s.committer(t, CommitterOptions{CatalogueAge: time.Hour})
+	learnN(t, behind, 0, 5)
+	was := s.head(t, "new")
+	changed := catalogueOf(t, "old", "new=Heavy")
+	err := Apply(ctx, client, changed)
+	var state *StateError
+	if !errors.As(err, &state) || !strings.Contains(err.Error(), "models apply FILE --restart new") {
+		t.Errorf("error %v, want a *StateError that says the way out", err)
+	}
+	applied, err := ApplyWith(ctx, client, changed, ApplyOptions{Restart: []string{"new"}, By: Actor{"ann", "heavier"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Action{At: applied.Restarted[0].At, Kind: KindRestart, Model: "new", From: "5", To: "6", By: "ann", Reason: "heavier"}
+	if fmt.Sprint(applied.Warming) != "[new]" || applied.Restarted[0] != want || s.audit(t, 1)[0] != want {
+		t.Errorf("%+v, want %+v", applied, want)
+	}
+	kept := s.snapshots(t, "new")[0]
+	if kept.Version != 5 || kept.Spec != was.spec || kept.StateBytes != len(was.state) ||
+		client.Get(ctx, snapshotKey("new", "5")).Val() != was.state {
+		t.Errorf("snapshot %+v is not what the model was", kept)
+	}
+	outcomes, err := behind.Learn(ctx, labelN(5))
+	if err != nil || !outcomes[1].Warming {
+		t.Errorf("%+v, %v: want the label left to the warm-up", outcomes, err)
+	}
+	s.warmUp(t, "new", writtenTo(2, labelsN(0, 6)...), WarmUpOptions{})
+	_, err = behind.Learn(ctx, labelN(6))
+	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "another specification") {
+		t.Errorf("error %v of a learner with the catalogue from before, want ErrBusy", err)
+	}
+	learnN(t, s.committer(t, CommitterOptions{}), 0, 7)
+	if h := s.head(t, "new"); h.count != 7 || h.spec != changed.Models[1].Hash() {
+		t.Errorf("head %+v", h)
+	}
+	s.checkTravel(t, "old", labelled(7))
+	if _, err := Rollback(ctx, client, testKinds(), "new", 5, 0, ann); !errors.As(err, &state) || !strings.Contains(err.Error(), "under the one it was learned under only") {
+		t.Errorf("error %v, want a *StateError", err)
+	}
+	rebuild(t, s.travel(t, "new", Destination{}, true), labelled(7))
+	if _, err := Travel(ctx, client, testKinds(), "new", Destination{Version: 4}, true); !errors.As(err, &state) {
+		t.Errorf("error %v on the way to what was before, want a *StateError", err)
+	}
+}
+
+// Whatever is wrong with a model, its bytes are kept and it can begin anew.
+func testRestartBroken(t *testing.T, s store) {
+	ctx, client := t.Context(), s.client(t)
+	c := s.applied(t, "old", "new")
+	learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: time.Hour}), 0, 5)
+	restore := s.keep(t, "new")
+	breaks := breakages(s.head(t, "new"))
+	maps.Copy(breaks, map[string]func(context.Context, redis.UniversalClient, string){
+		"lost": func(ctx context.Context, client redis.UniversalClient, model string) { client.Del(ctx, headKey(model)) },
+		"ids of another type": func(ctx context.Context, client redis.UniversalClient, model string) {
+			client.Del(ctx, idsKey(model, "a"))
+			client.Set(ctx, idsKey(model, "a"), "x", 0)
+		},
+	})
+	for name, breakIt := range breaks {
+		t.Run(name, func(t *testing.T) {
+			restore()
+			client.Del(ctx, idsKey("new", "b"))
+			breakIt(ctx, client, "new")
+			state := client.HGet(ctx, headKey("new"), fieldState).Val()
+			applied, err := ApplyWith(ctx, client, c, ApplyOptions{Restart: []string{"new"}, By: ann})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept := s.snapshots(t, "new")[0]
+			if state != "" && client.Get(ctx, snapshotKey("new", applied.Restarted[0].From)).Val() != state {
+				t.Errorf("snapshot %+v is not what was there", kept)
+			}
+			s.warmUp(t, "new", writtenTo(2, labelsN(0, 7)...), WarmUpOptions{})
+			s.checkLearned(t, c.Models[1], 7)
+			rebuild(t, s.travel(t, "new", Destination{}, true), labelled(7))
+		})
+	}
+}
+
+func testRestartRefuses(t *testing.T, s store) {
+	ctx, client := t.Context(), s.client(t)
+	s.applied(t, "old", "new", "wrong")
+	learnN(t, s.committer(t, CommitterOptions{}), 0, 2)
+	client.Del(ctx, auditKey("wrong"))
+	client.Set(ctx, auditKey("wrong"), "x", 0)
+	before := client.HGetAll(ctx, catalogueKey).Val()
+	changed := catalogueOf(t, "old", "new=Heavy", "wrong", "more")
+	tests := []struct {
+		name string
+		opts ApplyOptions
+		says string
+	}{
+		{"nobody", ApplyOptions{Restart: []string{"new"}}, "it has no name"},
+		{"not in the catalogue", ApplyOptions{Restart: []string{"new", "none"}, By: ann}, `has no model "none"`},
+		{"the champion", ApplyOptions{Restart: []string{"new", "old"}, By: ann}, "promote another one first"},
+		{"another one", ApplyOptions{Restart: []string{"wrong"}, By: ann, WarmUp: true}, "--restart new"},
+	}
+	for _, tt := range tests {
+		if _, err := ApplyWith(ctx, client, changed, tt.opts); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: error %v, want %q", tt.name, err, tt.says)
+		}
+	}
+	if _, err := ApplyWith(ctx, client, catalogueOf(t, "new=Heavy", "old"), ApplyOptions{Restart: []string{"new"}, By: ann}); !errors.Is(err, ErrConflict) {
+		t.Errorf("error %v where the catalogue names it champion, want ErrConflict", err)
+	}
+	_, err := ApplyWith(ctx, client, catalogueOf(t, "old", "new", "wrong"), ApplyOptions{Restart: []string{"wrong"}, By: ann})
+	var typed *typeError
+	if !errors.As(err, &typed) {
+		t.Errorf("error %v of an audit trail that is none, want a *typeError", err)
+	}
+	for _, name := range []string{"old", "new", "wrong"} {
+		if h := s.head(t, name); h.version != 2 || h.warming != nil {
+			t.Errorf("%s was changed: %+v", name, h)
+		}
+	}
+	if after := client.HGetAll(ctx, catalogueKey).Val(); !maps.Equal(before, after) {
+		t.Errorf("the catalogue is %v", after)
+	}
+}
+
+// Models that have learned nothing wait, from before learners know of them, and
+// the champion does not; cut short, it is done again as a whole.
+func testApplyWarmUp(t *testing.T, s store) {
+	ctx, client := t.Context(), s.client(t)
+	s.applied(t, "old")
+	learnN(t, s.committer(t, CommitterOptions{}), 0, 3)
+	more := catalogueOf(t, "old", "new", "other")
+	opts := ApplyOptions{WarmUp: true, By: ann}
+	for step, finished := 1, false; !finished; step++ {
+		dying, kill := context.WithCancel(ctx)
+		mortal := s.client(t)
+		mortal.AddHook(&unanswered{at: step, sent: true, dead: kill})
+		applied, err := ApplyWith(dying, mortal, more, opts)
+		kill()
+		finished = err == nil
+		if finished && fmt.Sprint(applied.Warming) != "[new other]" {
+			t.Errorf("%+v, want two models that wait", applied)
+		}
+		outcomes, err := s.committer(t, CommitterOptions{}).Learn(ctx, labelN(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range outcomes[1:] {
+			if !o.Warming {
+				t.Errorf("cut short at command %d, a learner has taught %+v", step, o)
+			}
+		}
+		if len(s.audit(t, 0)) > 3 {
+			t.Errorf("cut short at command %d, a model was restarted twice: %+v", step, s.audit(t, 0))
+		}
+	}
+	if h := s.head(t, "old"); h.warming != nil || h.count != 3 {
+		t.Errorf("the champion is %+v", h)
+	}
+	// On a Redis with nothing the champion is live, and has nothing to wait for.
+	if err := client.FlushAll(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	applied, err := ApplyWith(ctx, client, more, opts)
+	if err != nil || fmt.Sprint(applied.Warming) != "[new other]" {
+		t.Errorf("%+v, %v", applied, err)
+	}
+}

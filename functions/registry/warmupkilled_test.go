@@ -1,0 +1,64 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// A replay is killed before or after any of its commands, learners go on, and it is
+// started again: whatever it had done is done once.
+func testWarmUpKilled(t *testing.T, s store) {
+	const past, all = 10, 16
+	for _, sent := range []bool{false, true} {
+		for step, finished := 1, false; !finished; step++ {
+			if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			finished = s.killedAt(t, step, sent, past, all)
+			if t.Failed() {
+				t.Fatalf("killed at command %d, sent: %t", step, sent)
+			}
+			if finished && step < 20 {
+				t.Errorf("a warm-up had only %d commands", step)
+			}
+		}
+	}
+}
+
+// killedAt kills a replay at a command, and reports whether it had finished before.
+func (s store) killedAt(t *testing.T, step int, sent bool, past, all int) bool {
+	s.applied(t, "old", "new")
+	spec := mustCatalogue(t, s).Models[1]
+	log := writtenTo(2, labelsN(0, past)...)
+	ctx, kill := context.WithCancel(t.Context())
+	defer kill()
+	client := s.client(t)
+	client.AddHook(&unanswered{at: step, sent: sent, dead: kill})
+	opts := WarmUpOptions{By: ann, JoinWithin: time.Minute, Commits: CommitterOptions{MaxBatch: 4}}
+	_, err := WarmUp(ctx, client, testKinds(), "new", log, opts)
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errKilled) {
+		t.Errorf("error %v, want one of being killed", err)
+	}
+	committer := s.committer(t, CommitterOptions{})
+	h := s.head(t, "new")
+	if h.warming != nil && h.warming.isJoining() {
+		s.hurry(t, "new") // nobody hears of it until its time is over
+	}
+	n := past
+	for ; h.version > 0 && n < past+3; n++ { // before it has begun they would be the model's first
+		log.write(labelN(n))
+		learnN(t, committer, n, n+1)
+	}
+	if h.version == 0 || h.warming != nil { // else it is live, whether it was told so or not
+		s.warmUp(t, "new", log, opts)
+	}
+	for ; n < all; n++ {
+		log.write(labelN(n))
+	}
+	learnN(t, committer, 0, all)
+	s.checkLearned(t, spec, all)
+	s.checkTravel(t, "new", labelled(all))
+	return err == nil
+}
