@@ -93,11 +93,12 @@ func answer(trip string, result registry.Result) (*event.Event, error) {
 	return &learned, nil
 }
 
-// learnedBy leaves out the models that are broken: they have no version.
+// learnedBy leaves out the models that have not learned the label: they are broken,
+// or they are being warmed up and come to it in its topic.
 func learnedBy(trip string, outcomes []registry.Outcome) *events.Learned {
 	l := &events.Learned{TripID: trip, Versions: make(map[string]uint64, len(outcomes))}
 	for _, o := range outcomes {
-		if o.Err != nil {
+		if o.Err != nil || o.Warming {
 			continue
 		}
 		l.Versions[o.Model] = o.Version

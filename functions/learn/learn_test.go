@@ -49,6 +49,7 @@ func TestAnswer(t *testing.T) {
 		{Model: "new", Version: 7},
 		{Model: "known", Version: 9, Duplicate: true},
 		{Model: "broken", Err: &registry.StateError{Model: "broken"}},
+		{Model: "warming", Version: 3, Warming: true},
 	}}
 	for _, eventType := range []string{events.TypeLabel, events.TypeKafka} {
 		e := label(t, "t1")
