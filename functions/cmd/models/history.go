@@ -78,8 +78,11 @@ func showHistory(stdout io.Writer, snapshots []registry.Snapshot, commits []regi
 	fmt.Fprintln(w, "VERSION\tLABELS\tNEW\tFIRST\tLAST\tCOMMITTED\t")
 	for _, c := range commits {
 		mark := ""
-		if c.Kind == registry.KindRollback {
+		switch c.Kind {
+		case registry.KindRollback:
 			mark = fmt.Sprintf("back to %d", c.From)
+		case registry.KindWarmUp, registry.KindRestart:
+			mark = c.Kind
 		}
 		fmt.Fprintf(w, "%d\t%d\t%d\t%q\t%q\t%s\t%s\n", c.Version, c.Count, c.Labels, c.First, c.Last, c.At.Format(time.RFC3339), mark)
 	}

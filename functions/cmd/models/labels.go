@@ -41,23 +41,36 @@ func (r rebuilding) labels(ctx context.Context, journey *registry.Journey, geten
 // take learns from a record which label it is. The first one of an id counts,
 // as it is the one that was learned: what learn would not have taken is none.
 func (s *search) take(r events.Record) {
+	label, err := labelOf(r)
+	if err != nil || label == nil || !s.missing[label.ID] {
+		return
+	}
+	delete(s.missing, label.ID)
+	s.found[label.ID] = *label
+	if len(s.found)%1000 == 0 {
+		s.progress.tell("%d of %d labels found", len(s.found), len(s.found)+len(s.missing))
+	}
+}
+
+// labelOf returns the label of a record as learn would have it, or nil if it is a
+// retraction.
+func labelOf(r events.Record) (*registry.Label, error) {
 	e, err := events.FromRecord(r)
 	if errors.Is(err, events.ErrNotCloudEvent) { // learn has it from a KafkaSource
 		e = event.New()
 		e.SetType(events.TypeKafka)
 		e.DataEncoded = r.Value
 	} else if err != nil {
-		return
+		return nil, err
+	}
+	if events.IsRetraction(e) {
+		return nil, nil
 	}
 	label, err := events.DecodeLabel(e)
-	if err != nil || !s.missing[label.TripID] { // a retraction as well
-		return
+	if err != nil {
+		return nil, err
 	}
-	delete(s.missing, label.TripID)
-	s.found[label.TripID] = registry.Label{ID: label.TripID, Features: label.Features, Y: label.DurationS}
-	if len(s.found)%1000 == 0 {
-		s.progress.tell("%d of %d labels found", len(s.found), len(s.found)+len(s.missing))
-	}
+	return &registry.Label{ID: label.TripID, Features: label.Features, Y: label.DurationS}, nil
 }
 
 // recording looks into a file. It need not be whole if all is found.

@@ -1,6 +1,7 @@
 // Command models looks after the models in Redis.
 //
 //	models apply infra/models.yaml    # make this the list of models, without a restart of anything
+//	models warm-up NAME               # teach a new model the labels of before, and let it go on with the live ones
 //	models list [--json]              # what each has learned
 //	models history NAME               # how a model came about, and what it can go back to
 //	models promote NAME               # make it the champion
@@ -10,7 +11,8 @@
 //	models evaluate --samples FILE    # how each would have done on recorded trips
 //
 // All but the last find Redis at --redis or $REDIS_URL, redis://localhost:6379 if
-// neither is given; rebuild finds Kafka as the functions do, at $KAFKA_BROKERS.
+// neither is given; rebuild and warm-up find Kafka as the functions
+// do, at $KAFKA_BROKERS.
 package main
 
 import (
@@ -34,7 +36,19 @@ import (
 
 const usage = `usage: models [--redis URL] COMMAND
 
-  apply FILE      make the models of this YAML file the ones that are served and taught
+  apply FILE [--warm-up] [--restart NAME,...] [--by WHO] [--reason WHY] [--json]
+                  make the models of this YAML file the ones that are served and taught.
+                  With --warm-up shadows that have learned nothing wait for their warm-up,
+                  and live labels do not teach them. --restart lets models begin anew, as
+                  they must if they have changed: what they were is kept as a snapshot, and
+                  they wait for their warm-up
+  warm-up NAME [--from-nothing] [--batch 256] [--by WHO] [--reason WHY] [--json]
+                  teach a model the labels of Kafka from the first on, and let it go on with
+                  live labels exactly where they end. It may be interrupted, and goes on when
+                  it is run again. A model that has learned live is taught --from-nothing
+  warm-up NAME --abandon
+                  let a model go on with live labels from now on, as it is: it does not
+                  learn those between
   list [--json]   list the models and what they have learned
   history NAME [--limit 20] [--json]
                   show a model's snapshots and its newest commits
@@ -57,7 +71,8 @@ const usage = `usage: models [--redis URL] COMMAND
 
 Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given. Kafka is
 at $KAFKA_BROKERS, localhost:9092 if it is not given; $KAFKA_SECURITY_PROTOCOL and the
-others say how to reach it. WHO is the user that runs this if it is not given.
+others say how to reach it. What learn is told by $ID_WINDOW, $SNAPSHOT_EVERY,
+$SNAPSHOT_COUNT, $SNAPSHOT_AGE and $LINEAGE_LENGTH, warm-up wants to know, too. WHO is the user that runs this if it is not given.
 `
 
 // Exit codes.
@@ -111,6 +126,10 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 	switch name {
 	case "apply":
 		do = apply
+	case "warm-up":
+		do = func(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+			return warmUp(ctx, client, args, getenv, stdout, stderr)
+		}
 	case "list":
 		do = list
 	case "history":
@@ -140,25 +159,6 @@ func command(ctx context.Context, args []string, getenv func(string) string, std
 	return do(ctx, client, args, stdout)
 }
 
-func apply(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
-	flags := newFlags("apply")
-	if err := parse(flags, args); err != nil {
-		return err
-	}
-	if flags.NArg() != 1 {
-		return usageError{errors.New("apply wants one file")}
-	}
-	catalogue, err := readCatalogue(flags.Arg(0))
-	if err != nil {
-		return err
-	}
-	if err := registry.Apply(ctx, client, catalogue); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(stdout, "%d models, champion %s\n", len(catalogue.Models), catalogue.Champion)
-	return err
-}
-
 func list(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
 	flags := newFlags("list")
 	asJSON := flags.Bool("json", false, "")
@@ -184,6 +184,9 @@ func list(ctx context.Context, client redis.UniversalClient, args []string, stdo
 		}
 		if !m.Committed.IsZero() {
 			committed = m.Committed.Format(time.RFC3339)
+		}
+		if m.Warming {
+			mark = "warming up"
 		}
 		if m.Broken != "" {
 			mark += " BROKEN: " + m.Broken

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tripcast.dev/functions/registry"
+	"tripcast.dev/infra"
+)
+
+const extra = `
+  - name: extra
+    features: [distance_km]
+    transformers: [StandardScaler]
+    model: LinearRegression
+`
+
+// warmedUp is warm-up with --json.
+func (c *city) warmedUp(t *testing.T, args ...string) warmedUp {
+	t.Helper()
+	var m warmedUp
+	out := c.run(t, exitOK, append([]string{"warm-up", "--json"}, args...)...)
+	if err := json.NewDecoder(strings.NewReader(out)).Decode(&m); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return m
+}
+
+// A model that is new is taught what Kafka has, one that changes begins anew, and
+// each of them can be rebuilt from the same topic.
+func TestWarmUp(t *testing.T) {
+	c := newCity(t)
+	c.produce(t, topicOf(t))
+	file := filepath.Join(t.TempDir(), "models.yaml")
+	writeFile(t, file, string(infra.Models())+extra)
+	if got := c.run(t, exitOK, "apply", file, "--warm-up", "--by", "ann"); !strings.Contains(got, "extra waits: models warm-up extra") {
+		t.Errorf("apply: %s", got)
+	}
+	if got := c.run(t, exitOK, "list"); strings.Count(got, "warming up") != 1 {
+		t.Errorf("list: %s", got)
+	}
+	if got := c.run(t, exitFail, "promote", "extra"); !strings.Contains(got, "promoted once it is live") {
+		t.Errorf("promote: %s", got)
+	}
+	const labels = trips + 1 // one is of another city
+	m := c.warmedUp(t, "extra", "--batch", "50", "--by", "ann")
+	if !m.Live || m.Taught != labels || m.Count != labels || m.Undecoded != 1 || m.Version != 4 || m.Duplicates == 0 {
+		t.Errorf("%+v", m)
+	}
+	if got := c.rebuilt(t, "extra", "--from-nothing"); got.Taught != labels || got.Version != 4 || len(got.Checked) == 0 {
+		t.Errorf("rebuilt %+v", got)
+	}
+	if got := c.run(t, exitOK, "history", "extra"); !strings.Contains(got, "restart") || strings.Count(got, "warm-up") != 3 {
+		t.Errorf("history: %s", got)
+	}
+	if got := c.run(t, exitFail, "warm-up", "extra"); !strings.Contains(got, "from nothing only") {
+		t.Errorf("warm-up of what is live: %s", got)
+	}
+	if got := c.run(t, exitOK, "warm-up", "extra", "--from-nothing"); !strings.Contains(got, "extra is live: version 6, 121 labels learned, 121 of them now") ||
+		!strings.Contains(got, "models: left out: partition ") || !strings.Contains(got, "1 records were left out") {
+		t.Errorf("warm-up from nothing: %s", got)
+	}
+
+	writeFile(t, file, string(infra.Models())+strings.Replace(extra, "distance_km", "recent_speed", 1))
+	if got := c.run(t, exitFail, "apply", file); !strings.Contains(got, "--restart extra") {
+		t.Errorf("apply of a change: %s", got)
+	}
+	var applied appliedCatalogue
+	if err := json.Unmarshal([]byte(c.run(t, exitOK, "apply", file, "--restart", "extra", "--by", "ann", "--json")), &applied); err != nil {
+		t.Fatal(err)
+	}
+	if len(applied.Restarted) != 1 || applied.Restarted[0].From != "6" || len(applied.Warming) != 1 {
+		t.Errorf("applied %+v", applied)
+	}
+	if m := c.warmedUp(t, "extra"); m.Taught != labels || m.Version != 8 || m.Restarted {
+		t.Errorf("%+v", m)
+	}
+	c.rebuilt(t, "extra")
+	c.run(t, exitOK, "apply", file, "--restart", "extra")
+	if got := c.run(t, exitOK, "warm-up", "extra", "--abandon"); !strings.Contains(got, "extra goes on with live labels from version 9") {
+		t.Errorf("abandon: %s", got)
+	}
+	if got := c.run(t, exitOK, "audit"); strings.Count(got, "restart") != 4 || strings.Count(got, "abandon") != 1 {
+		t.Errorf("audit: %s", got)
+	}
+}
+
+func TestWarmUpMisuse(t *testing.T) {
+	c := newCity(t)
+	champion := func() string {
+		var infos []registry.Info
+		if err := json.Unmarshal([]byte(c.run(t, exitOK, "list", "--json")), &infos); err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range infos {
+			if i.Champion {
+				return i.Name
+			}
+		}
+		return ""
+	}()
+	tests := []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"warm-up"}, exitUsage, "warm-up wants a model"},
+		{[]string{"warm-up", "a", "b"}, exitUsage, `does not want "b"`},
+		{[]string{"warm-up", "a", "--batch", "0"}, exitUsage, "one label at least"},
+		{[]string{"warm-up", "a", "--abandon", "--from-nothing"}, exitUsage, "given up or begun"},
+		{[]string{"warm-up", champion, "--abandon"}, exitFail, "it is not being warmed up"},
+		{[]string{"apply", "--restart", champion, "../../../infra/models.yaml"}, exitFail, "promote another one first"},
+		{[]string{"warm-up", champion}, exitFail, "kafka"}, // there is none
+	}
+	for _, tt := range tests {
+		if got := c.run(t, tt.code, tt.args...); !strings.Contains(got, tt.says) {
+			t.Errorf("%v: %q, want %q in it", tt.args, got, tt.says)
+		}
+	}
+	c.produce(t, nil)
+	if got := c.run(t, exitFail, "warm-up", champion); !strings.Contains(got, "promote another one first") {
+		t.Errorf("warm-up of the champion: %q", got)
+	}
+	if got := c.run(t, exitFail, "warm-up", "nobody"); !strings.Contains(got, "its models are") {
+		t.Errorf("warm-up of nobody: %q", got)
+	}
+}
+
+func TestLikeLearn(t *testing.T) {
+	var o registry.CommitterOptions
+	env := map[string]string{"ID_WINDOW": "5", "SNAPSHOT_EVERY": "2s", "SNAPSHOT_COUNT": "3", "SNAPSHOT_AGE": "1h", "LINEAGE_LENGTH": "7"}
+	if err := likeLearn(&o, func(name string) string { return env[name] }); err != nil {
+		t.Fatal(err)
+	}
+	want := registry.CommitterOptions{Window: 5, SnapshotEvery: 2e9, SnapshotCount: 3, SnapshotAge: 36e11, LineageLength: 7}
+	if o != want {
+		t.Errorf("%+v, want %+v", o, want)
+	}
+	for name, text := range map[string]string{"ID_WINDOW": "0", "SNAPSHOT_EVERY": "1", "LINEAGE_LENGTH": "x"} {
+		err := likeLearn(&o, func(n string) string { return map[string]string{name: text}[n] })
+		var misused usageError
+		if !errors.As(err, &misused) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s=%s: error %v", name, text, err)
+		}
+	}
+}
+
+// Whoever is interrupted hears how to go on.
+func TestUnfinished(t *testing.T) {
+	w := warmingUp{model: "extra"}
+	for _, tt := range []struct {
+		done registry.WarmedUp
+		err  error
+		says string
+	}{
+		{registry.WarmedUp{Version: 3, Count: 20, Taught: 5}, errors.New("cut"), "cut\nextra has learned 20 labels, 5 of them now: the same command goes on"},
+		{registry.WarmedUp{Version: 3}, &registry.StateError{Model: "extra", Reason: "broken"}, "--from-nothing is a way out"},
+		{registry.WarmedUp{}, os.ErrClosed, os.ErrClosed.Error()},
+	} {
+		if got := w.unfinished(tt.done, tt.err).Error(); !strings.Contains(got, tt.says) {
+			t.Errorf("%q, want %q in it", got, tt.says)
+		}
+	}
+}
