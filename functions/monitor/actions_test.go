@@ -110,6 +110,7 @@ func TestActionsRefused(t *testing.T) {
 		{"nobody", token, promote, `{}`, nil, fmt.Errorf("%w: it has no name", registry.ErrActor), 400, "it has no name"},
 		{"no such model", token, promote, good, nil, fmt.Errorf("registry: promote x: %w: its models are a, b", registry.ErrNotFound), 404, "its models are a, b"},
 		{"somebody was faster", token, promote, good, nil, fmt.Errorf("%w: the champion is a", registry.ErrConflict), 409, "the champion is a"},
+		{"being warmed up", token, promote, good, nil, fmt.Errorf("%w: x is promoted once it is live", registry.ErrWarming), 409, "once it is live"},
 		{"broken", token, promote, good, nil, &registry.StateError{Model: "trees", Reason: "it is of another specification"}, 409, "another specification"},
 		{"Redis away", token, promote, good, nil, fmt.Errorf("%w: dial tcp 10.0.0.7", registry.ErrUnavailable), 503, "Redis does not answer"},
 		{"unforeseen", token, promote, good, nil, fmt.Errorf("10.0.0.7 is odd"), 500, "log says more"},

@@ -110,7 +110,7 @@ func (m *Monitor) problemOf(r *http.Request, err error) problem {
 			status: http.StatusNotFound, title: "Not found", text: sentence(err),
 			wayOut: "/models lists the models, and the page of each its versions.",
 		}
-	case errors.Is(err, registry.ErrConflict):
+	case errors.Is(err, registry.ErrConflict), errors.Is(err, registry.ErrWarming):
 		return problem{status: http.StatusConflict, text: sentence(err), wayOut: "Look at the page again, and decide again."}
 	case errors.Is(err, registry.ErrActor):
 		return problem{status: http.StatusBadRequest, text: sentence(err), wayOut: "The audit trail says who did what, and why."}

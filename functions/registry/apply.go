@@ -46,8 +46,8 @@ func Apply(ctx context.Context, client redis.UniversalClient, c *online.Catalogu
 
 // ApplyWith is Apply with models that are to be warmed up, which Abandon does
 // without. A model to restart that is not in the catalogue is an ErrNotFound, the
-// champion an ErrConflict, and then nothing is written. One that was cut short is
-// done again as a whole.
+// champion an ErrConflict, a champion that is being warmed up an ErrWarming, and
+// then nothing is written. One that was cut short is done again as a whole.
 func ApplyWith(ctx context.Context, client redis.UniversalClient, c *online.Catalogue, opts ApplyOptions) (Applied, error) {
 	a := application{client: client, catalogue: c, opts: opts}
 	if err := a.look(ctx); err != nil {
@@ -164,6 +164,8 @@ func (a *application) plan() ([]*restart, error) {
 			errs = append(errs, &StateError{Model: spec.Name, Reason: fmt.Sprintf(
 				"it has learned under specification %.12s and cannot become %.12s: %s", h.spec, spec.Hash(), waysToChange(spec.Name),
 			)})
+		case h.warming && spec.Name == a.next():
+			errs = append(errs, fmt.Errorf("%w: model %s cannot be the champion before it is live", ErrWarming, spec.Name))
 		case a.opts.WarmUp && h.nothing && !h.warming && spec.Name != a.champion && spec.Name != a.next():
 			restarts[i] = &restart{client: a.client, spec: spec, by: a.opts.By}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"os"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -106,4 +107,36 @@ func BenchmarkRebuild(b *testing.B) {
 		rebuild(b, store.travel(b, "one", Destination{}, true), byID)
 	}
 	b.ReportMetric(labels*float64(b.N)/b.Elapsed().Seconds(), "labels/s")
+}
+
+// BenchmarkWarmUp replays labels to each of the shipped models, 256 a commit.
+func BenchmarkWarmUp(b *testing.B) {
+	s := store{startRedisServer(b)}
+	data, err := os.ReadFile("../../infra/models.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, err := online.ParseCatalogue(data, testKinds())
+	if err != nil {
+		b.Fatal(err)
+	}
+	const labels = 20_000
+	log := writtenTo(4, shippedLabels(b, c, labels)...)
+	for _, spec := range c.Models {
+		if spec.Name == c.Champion {
+			continue
+		}
+		b.Run(spec.Name, func(b *testing.B) {
+			for b.Loop() {
+				if err := s.client(b).FlushAll(b.Context()).Err(); err != nil {
+					b.Fatal(err)
+				}
+				if err := Apply(b.Context(), s.client(b), c); err != nil {
+					b.Fatal(err)
+				}
+				s.warmUp(b, spec.Name, log, WarmUpOptions{})
+			}
+			b.ReportMetric(float64(b.N)*labels/b.Elapsed().Seconds(), "labels/s")
+		})
+	}
 }

@@ -139,7 +139,7 @@ func testTravelShipped(t *testing.T, s store) {
 }
 
 // shippedLabels are labels with every feature that models of a catalogue take.
-func shippedLabels(t *testing.T, c *online.Catalogue, n int) []Label {
+func shippedLabels(t testing.TB, c *online.Catalogue, n int) []Label {
 	t.Helper()
 	names := map[string]bool{}
 	for _, spec := range c.Models {

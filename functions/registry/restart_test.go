@@ -213,6 +213,9 @@ func testApplyWarmUp(t *testing.T, s store) {
 	if h := s.head(t, "old"); h.warming != nil || h.count != 3 {
 		t.Errorf("the champion is %+v", h)
 	}
+	if _, err := ApplyWith(ctx, client, catalogueOf(t, "new", "old", "other"), opts); !errors.Is(err, ErrWarming) {
+		t.Errorf("error %v where a model that waits is named champion, want ErrWarming", err)
+	}
 	// On a Redis with nothing the champion is live, and has nothing to wait for.
 	if err := client.FlushAll(ctx).Err(); err != nil {
 		t.Fatal(err)

@@ -153,7 +153,7 @@ func (a amendment) make(ctx context.Context) (head, error) {
 				return head{}, fmt.Errorf("%w: others were faster each time: %w", ErrBusy, err)
 			}
 			continue
-		case err == nil || isOurs(err) || errors.As(err, &typed):
+		case err == nil || isOurs(err) || errors.As(err, &typed) || errors.Is(err, errNotJoined):
 			return h, err
 		}
 		return head{}, unavailable("warm up model "+a.model, err)

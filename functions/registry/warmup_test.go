@@ -292,12 +292,17 @@ func (s store) hurry(t testing.TB, model string) {
 // Learners wait for a replay no longer than it said: the label is left to it, and
 // it finds out and joins anew, wherever it was.
 func testWarmUpTooLate(t *testing.T, s store) {
-	spots := map[string]func(log *written, do func()){
-		"asking for the end": func(log *written, do func()) { log.atEnd = do },
-		"reading on":         func(log *written, do func()) { log.atNext = do },
+	tests := []struct {
+		name string
+		spot func(log *written, do func())
+		new  bool // the labels that come too late are not in the log before
+	}{
+		{"asking for the end", func(log *written, do func()) { log.atEnd = do }, true},
+		{"reading on", func(log *written, do func()) { log.atNext = do }, true},
+		{"with nothing to read", func(log *written, do func()) { log.atEnd = do }, false},
 	}
-	for name, spot := range spots {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
 			if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -305,25 +310,33 @@ func testWarmUpTooLate(t *testing.T, s store) {
 			spec := mustCatalogue(t, s).Models[1]
 			log := writtenTo(2, labelsN(0, 5)...)
 			committer := s.committer(t, CommitterOptions{})
-			n := 5
-			spot(log, func() {
-				if h := s.head(t, "new"); n >= 8 || h.warming == nil || !h.warming.isJoining() {
+			late := 0
+			tt.spot(log, func() {
+				if h := s.head(t, "new"); late == 3 || h.warming == nil || !h.warming.isJoining() {
 					return
 				}
 				s.hurry(t, "new")
-				log.write(labelN(n))
+				n := late
+				if tt.new {
+					n = 5 + late
+					log.write(labelN(n))
+				}
 				outcomes, err := committer.Learn(t.Context(), labelN(n))
 				if err != nil || !outcomes[1].Warming {
 					t.Errorf("label %d: %+v, %v, want it left to the replay", n, outcomes, err)
 				}
-				n++
+				late++
 			})
 			done := s.warmUp(t, "new", log, WarmUpOptions{JoinWithin: time.Minute})
-			if n != 8 || done.Joins != 4 || done.Count != 8 {
-				t.Errorf("%+v after %d labels that came too late, want 3 and then one join", done, n-5)
+			labels := 5
+			if tt.new {
+				labels = 8
 			}
-			s.checkLearned(t, spec, 8)
-			s.checkTravel(t, "new", labelled(8))
+			if late != 3 || done.Joins != 4 || done.Count != uint64(labels) {
+				t.Errorf("%+v after %d labels that came too late, want 3 and then one join", done, late)
+			}
+			s.checkLearned(t, spec, labels)
+			s.checkTravel(t, "new", labelled(labels))
 		})
 	}
 }

@@ -109,7 +109,7 @@ func warmUp(ctx context.Context, client redis.UniversalClient, args []string, ge
 	if err != nil {
 		return w.unfinished(done, err)
 	}
-	return w.report(stdout, warmedUp{done, log.skipped.undecoded, k.String()})
+	return w.report(stdout, warmedUp{done, log.skipped.undecoded, "Kafka at " + k.String()})
 }
 
 func (w warmingUp) giveUp(ctx context.Context, client redis.UniversalClient, stdout io.Writer) error {
@@ -147,9 +147,9 @@ func (w warmingUp) report(stdout io.Writer, d warmedUp) error {
 	if w.asJSON {
 		return writeJSON(stdout, d)
 	}
-	_, err := fmt.Fprintf(stdout, "%s is live: version %d, %d labels learned, %d of them now, of Kafka at %s\n", d.Model, d.Version, d.Count, d.Taught, d.Labels)
-	if left := d.Undecoded + d.Panicked; left > 0 && err == nil {
-		_, err = fmt.Fprintf(stdout, "%d records were left out: %d are no labels, on %d the model panics\n", left, d.Undecoded, d.Panicked)
+	_, err := fmt.Fprintf(stdout, "%s is live: version %d, %d labels learned, %d of them now, of %s\n", d.Model, d.Version, d.Count, d.Taught, d.Labels)
+	if d.Undecoded+d.Panicked > 0 && err == nil {
+		_, err = fmt.Fprintf(stdout, "left out: %d that are no labels, %d on which the model panics\n", d.Undecoded, d.Panicked)
 	}
 	return err
 }
