@@ -106,6 +106,7 @@ func suite(t *testing.T, s store) {
 		{"warm-up", testWarmUp},
 		{"warm-up, live labels meanwhile", testWarmUpRaces},
 		{"warm-up, killed", testWarmUpKilled},
+		{"warm-up, answers lost", testWarmUpAnswersLost},
 		{"warm-up, labels held back", testWarmUpHolds},
 		{"warm-up, too late to join", testWarmUpTooLate},
 		{"warm-up, never in time to join", testWarmUpNeverJoins},

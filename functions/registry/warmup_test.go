@@ -193,6 +193,7 @@ func testWarmUpRaces(t *testing.T, s store) {
 			begun := rand.N(labels)
 			log := writtenTo(1+rand.N(4), labelsN(0, begun)...)
 			var all sync.WaitGroup
+			defer all.Wait()
 			deliver := make([]chan int, processes)
 			for i := range deliver {
 				deliver[i] = make(chan int, 2*labels)
@@ -296,10 +297,11 @@ func testWarmUpTooLate(t *testing.T, s store) {
 		name string
 		spot func(log *written, do func())
 		new  bool // the labels that come too late are not in the log before
+		most int  // labels in a commit: there is something left to read if it holds all
 	}{
-		{"asking for the end", func(log *written, do func()) { log.atEnd = do }, true},
-		{"reading on", func(log *written, do func()) { log.atNext = do }, true},
-		{"with nothing to read", func(log *written, do func()) { log.atEnd = do }, false},
+		{"asking for the end", func(log *written, do func()) { log.atEnd = do }, true, 256},
+		{"reading on", func(log *written, do func()) { log.atNext = do }, true, 256},
+		{"with nothing to read", func(log *written, do func()) { log.atEnd = do }, false, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -327,7 +329,7 @@ func testWarmUpTooLate(t *testing.T, s store) {
 				}
 				late++
 			})
-			done := s.warmUp(t, "new", log, WarmUpOptions{JoinWithin: time.Minute})
+			done := s.warmUp(t, "new", log, WarmUpOptions{JoinWithin: time.Minute, Commits: CommitterOptions{MaxBatch: tt.most}})
 			labels := 5
 			if tt.new {
 				labels = 8

@@ -3,8 +3,12 @@ package registry
 import (
 	"context"
 	"errors"
+	"io"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // A replay is killed before or after any of its commands, learners go on, and it is
@@ -61,4 +65,48 @@ func (s store) killedAt(t *testing.T, step int, sent bool, past, all int) bool {
 	s.checkLearned(t, spec, all)
 	s.checkTravel(t, "new", labelled(all))
 	return err == nil
+}
+
+// forgetful is a hook that loses the answer to every other transaction that tells
+// of itself, in a stream.
+type forgetful struct{ n, lost int }
+
+func (f *forgetful) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (f *forgetful) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (f *forgetful) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if err == nil && slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Name() == "xadd" }) {
+			if f.n++; f.n%2 == 0 {
+				f.lost++
+				return io.ErrUnexpectedEOF
+			}
+		}
+		return err
+	}
+}
+
+// Whether a transaction was made is found out from what it has changed, and it is
+// not made again.
+func testWarmUpAnswersLost(t *testing.T, s store) {
+	const labels = 12
+	for first := range 2 {
+		if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		s.toWarmUp(t, "old", "new")
+		client, answers := s.client(t), &forgetful{n: first}
+		client.AddHook(answers)
+		opts := WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 2}}
+		done, err := WarmUp(t.Context(), client, testKinds(), "new", writtenTo(1, labelsN(0, labels)...), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := s.head(t, "new")
+		if !done.Live || done.Taught != labels || done.Version != h.version || done.Count != h.count || h.warming != nil || answers.lost < 3 {
+			t.Errorf("%+v with %d answers lost", done, answers.lost)
+		}
+		s.checkLearned(t, mustCatalogue(t, s).Models[1], labels)
+		s.checkTravel(t, "new", labelled(labels))
+	}
 }

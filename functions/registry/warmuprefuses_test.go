@@ -183,7 +183,7 @@ func testAbandon(t *testing.T, s store) {
 	if want := (Action{At: action.At, Kind: KindAbandon, Model: "new", From: "2", To: "2", By: "ann", Reason: "enough"}); err != nil || action != want || action.At.IsZero() {
 		t.Errorf("action %+v, %v, want %+v", action, err, want)
 	}
-	if got := s.audit(t, 1); got[0] != action {
+	if got := s.audit(t, 0); !slices.Contains(got, action) {
 		t.Errorf("audit trail %+v", got)
 	}
 	learnN(t, s.committer(t, CommitterOptions{}), 2, 4)
