@@ -95,6 +95,8 @@ func suite(t *testing.T, s store) {
 		{"apply is audited", testApplyIsAudited},
 		{"heads", testHeads},
 		{"hostile history", testHostileHistory},
+		{"hostile keys", testHostileKeys},
+		{"hostile catalogue", testHostileCatalogue},
 		{"head from before", testHeadFromBefore},
 		{"travel", testTravel},
 		{"travel, rollbacks", testTravelRollbacks},

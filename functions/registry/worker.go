@@ -369,6 +369,9 @@ func (w *worker) catchUp(ctx context.Context, tx *redis.Tx, h head) error {
 	for _, entry := range slices.Concat(lineage.Val(), labels.Val()) { // one of the two may be lost
 		w.entry = laterID(w.entry, entry.ID)
 	}
+	if full(w.entry) {
+		return &StateError{Model: w.spec.Name, Reason: "its lineage or labels in Redis end with the entry " + w.entry + ", after which there can be none"}
+	}
 	pipeline, err := load(w.spec, h)
 	if err != nil {
 		return err
