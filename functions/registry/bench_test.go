@@ -11,6 +11,7 @@ import (
 
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/linear"
+	"tripcast.dev/functions/registry/redistest"
 )
 
 // heavy is a linear regression with the state of a model that keeps much.
@@ -38,17 +39,15 @@ func BenchmarkCommit(b *testing.B) {
 		name string
 		open func(*testing.B) store
 	}{
-		{"miniredis", func(b *testing.B) store { return store{miniredis.RunT(b).Addr()} }},
-		{"redis-server", func(b *testing.B) store { return store{startRedisServer(b)} }},
+		{"miniredis", func(b *testing.B) store { return storeAt(miniredis.RunT(b).Addr()) }},
+		{"redis-server", func(b *testing.B) store { return store{url: redistest.Start(b).URL()} }},
 	}
 	for _, s := range stores {
 		b.Run(s.name, func(b *testing.B) {
 			store := s.open(b)
 			for _, kind := range []string{"LinearRegression", "Heavy"} {
 				b.Run(kind, func(b *testing.B) {
-					if err := store.client(b).FlushAll(b.Context()).Err(); err != nil {
-						b.Fatal(err)
-					}
+					store.flush(b)
 					store.applied(b, "one="+kind)
 					committer := store.committer(b, CommitterOptions{})
 					n := 0
@@ -67,7 +66,7 @@ func BenchmarkCommit(b *testing.B) {
 // costs Redis in the stream that says when it was learned, and a commit in the
 // lineage. BenchmarkCommit says what that costs in time.
 func BenchmarkHistory(b *testing.B) {
-	store := store{startRedisServer(b)}
+	store := store{url: redistest.Start(b).URL()}
 	client := store.client(b)
 	bytes := func(key string) float64 {
 		n, err := client.MemoryUsage(b.Context(), key, 0).Result()
@@ -78,9 +77,7 @@ func BenchmarkHistory(b *testing.B) {
 	}
 	for _, size := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("%d labels", size), func(b *testing.B) {
-			if err := client.FlushAll(b.Context()).Err(); err != nil {
-				b.Fatal(err)
-			}
+			store.flush(b)
 			store.applied(b, "one=LinearRegression")
 			committer := store.committer(b, CommitterOptions{MaxBatch: size, LineageLength: math.MaxInt32})
 			commits := 0
@@ -99,7 +96,7 @@ func BenchmarkHistory(b *testing.B) {
 // BenchmarkRebuild is a journey found and gone, of labels that are at hand.
 func BenchmarkRebuild(b *testing.B) {
 	const labels = 10_000
-	store := store{startRedisServer(b)}
+	store := store{url: redistest.Start(b).URL()}
 	store.applied(b, "one=LinearRegression")
 	learnAll(b, store.committer(b, CommitterOptions{MaxBatch: 16}), labelsN(0, labels))
 	byID := labelled(labels)

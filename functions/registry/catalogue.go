@@ -15,7 +15,7 @@ import (
 func readCatalogue(ctx context.Context, client redis.UniversalClient, kinds online.Kinds) (*online.Catalogue, string, error) {
 	values, err := client.HMGet(ctx, catalogueKey, catalogueEtag, catalogueJSON).Result()
 	if err != nil {
-		return nil, "", unavailable("read catalogue", err)
+		return nil, "", readError(catalogueKey, err)
 	}
 	etag, _ := values[0].(string)
 	encoded, ok := values[1].(string)

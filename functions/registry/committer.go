@@ -321,7 +321,7 @@ func (c *Committer) refresh(ctx context.Context) ([]*worker, error) {
 	asOf := time.Now()
 	etag, err := c.client.HGet(ctx, catalogueKey, catalogueEtag).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, unavailable("check catalogue", err)
+		return nil, readError(catalogueKey, err)
 	}
 	c.mu.Lock()
 	if etag != "" && etag == c.etag && !c.closed {

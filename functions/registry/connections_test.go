@@ -19,13 +19,7 @@ import (
 // keys it watched: whoever gets it next has transactions of their own.
 func testWatchesNothingAfterwards(t *testing.T, s store) {
 	s.applied(t, "steady", "fragile=Fragile")
-	opts, err := redis.ParseURL("redis://" + s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.PoolSize = 1
-	client, other := redis.NewClient(opts), s.client(t)
-	defer client.Close()
+	client, other := s.clientOf(t, 1), s.client(t)
 	committer := committerOn(t, client, CommitterOptions{})
 	learnN(t, committer, 0, 1)
 	for _, n := range []int{0, 13} { // a duplicate, and one that a model panics on
@@ -37,13 +31,16 @@ func testWatchesNothingAfterwards(t *testing.T, s store) {
 		for _, model := range []string{"steady", "fragile"} {
 			other.SAdd(t.Context(), idsKey(model, "b"), rand.Int())
 		}
-		if err := client.Watch(t.Context(), func(tx *redis.Tx) error {
-			_, err := tx.TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
-				return pipe.Set(t.Context(), "probe", n, 0).Err()
-			})
-			return err
-		}); err != nil {
-			t.Errorf("a transaction after label %d: %v", n, err)
+		for _, model := range []string{"steady", "fragile"} {
+			probe := "{" + model + "}" // where the model is
+			if err := client.Watch(t.Context(), func(tx *redis.Tx) error {
+				_, err := tx.TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
+					return pipe.Set(t.Context(), probe, n, 0).Err()
+				})
+				return err
+			}, probe); err != nil {
+				t.Errorf("a transaction where %s is after label %d: %v", model, n, err)
+			}
 		}
 	}
 }
@@ -52,7 +49,7 @@ func testWatchesNothingAfterwards(t *testing.T, s store) {
 // label is learned, once, and no duplicate.
 func testLostAnswer(t *testing.T, s store) {
 	c := s.applied(t, "one")
-	p := newProxy(t, s.addr)
+	p := newProxy(t, s)
 	committer := p.store().committer(t, CommitterOptions{})
 	learnN(t, committer, 0, 3)
 	p.loseAnswer.Store(1)
@@ -75,7 +72,7 @@ func testLostAnswer(t *testing.T, s store) {
 func testConnectionsCut(t *testing.T, s store) {
 	const labels = 200
 	c := s.applied(t, "one", "two")
-	p := newProxy(t, s.addr)
+	p := newProxy(t, s)
 	stop := make(chan struct{})
 	var cutter sync.WaitGroup
 	cutter.Go(func() {
@@ -118,43 +115,74 @@ func testConnectionsCut(t *testing.T, s store) {
 	}
 }
 
-// proxy stands between a client and a store and can cut their connections.
+// proxy stands between clients and the servers of a store and can cut their
+// connections.
 type proxy struct {
-	net.Listener
-	target string
+	of store
 	// loseAnswer makes the proxy cut a connection after it has forwarded an
 	// EXEC and before it forwards the answer, that many times.
 	loseAnswer atomic.Int32
 	lost       atomic.Int32 // how often it did
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
+	mu     sync.Mutex
+	closed bool
+	conns  map[net.Conn]bool
 }
 
-func newProxy(t *testing.T, target string) *proxy {
+func newProxy(t *testing.T, s store) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{Listener: l, target: target, conns: map[net.Conn]bool{}}
-	t.Cleanup(func() {
-		l.Close()
-		p.cut()
-	})
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go p.pass(client)
-		}
-	}()
+	p := &proxy{of: s, conns: map[net.Conn]bool{}}
+	t.Cleanup(p.close)
 	return p
 }
 
-func (p *proxy) store() store { return store{p.Addr().String()} }
+// store is the proxy's, as clients that go through it see it.
+func (p *proxy) store() store {
+	s := p.of
+	s.through = p
+	return s
+}
+
+// dial connects a client to a server. What it gets is a connection to the proxy.
+func (p *proxy) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		return nil, errors.New("the proxy is closed")
+	}
+	var dialer net.Dialer
+	server, err := dialer.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	defer l.Close()
+	near, err := dialer.DialContext(ctx, "tcp", l.Addr().String())
+	if err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	client, err := l.Accept()
+	if err != nil {
+		return nil, errors.Join(err, server.Close(), near.Close())
+	}
+	p.mu.Lock()
+	p.conns[client] = true
+	p.mu.Unlock()
+	go p.pass(client, server)
+	return near, nil
+}
+
+// close cuts every connection, and lets nobody in any more.
+func (p *proxy) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.cut()
+}
 
 // cut closes every connection there is.
 func (p *proxy) cut() {
@@ -166,16 +194,9 @@ func (p *proxy) cut() {
 	clear(p.conns)
 }
 
-func (p *proxy) pass(client net.Conn) {
+func (p *proxy) pass(client, server net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", p.target)
-	if err != nil {
-		return
-	}
 	defer server.Close()
-	p.mu.Lock()
-	p.conns[client] = true
-	p.mu.Unlock()
 	var mute atomic.Bool
 	go func() {
 		defer server.Close()

@@ -63,7 +63,7 @@ func testLearnAllStaysTogether(t *testing.T, s store) {
 	client := s.client(t)
 	first, gate := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	client.AddHook(atExec(func() { once.Do(func() { close(first); <-gate }) }))
+	hooked(t, client, func() { once.Do(func() { close(first); <-gate }) })
 	committer := committerOn(t, client, CommitterOptions{MaxBatch: 100})
 	var learners sync.WaitGroup
 	versions := make(chan map[uint64]bool, 3)
@@ -143,7 +143,7 @@ func testLearnAllContention(t *testing.T, s store) {
 }
 
 func TestLearnAllUnavailable(t *testing.T) {
-	s := store{"127.0.0.1:1"} // nobody listens there
+	s := storeAt("127.0.0.1:1") // nobody listens there
 	committer := s.committer(t, CommitterOptions{MaxWait: 200 * time.Millisecond})
 	results := committer.LearnAll(t.Context(), labelsN(0, 3))
 	if len(results) != 3 {
@@ -183,12 +183,12 @@ func testLearnAllTooLate(t *testing.T, s store) {
 	client := s.client(t)
 	second, gate := make(chan struct{}), make(chan struct{})
 	commits := 0
-	client.AddHook(atExec(func() {
+	hooked(t, client, func() {
 		if commits++; commits == 2 {
 			close(second)
 			<-gate
 		}
-	}))
+	})
 	committer := committerOn(t, client, CommitterOptions{MaxBatch: 10, MaxWait: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {

@@ -112,6 +112,12 @@ func entryID(version uint64, last string) string {
 	return fmt.Sprintf("%d-0", version)
 }
 
+// full reports whether a stream that ends with this id takes no other.
+func full(last string) bool {
+	_, n := splitID(last)
+	return n == math.MaxUint64
+}
+
 // splitID returns the two numbers of an id of Redis's, 0 and 0 of none.
 func splitID(id string) (first, second uint64) {
 	a, b, _ := strings.Cut(id, "-")

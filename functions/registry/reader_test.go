@@ -153,12 +153,11 @@ func testReaderBroken(t *testing.T, s store) {
 func testReaderWithoutRedis(t *testing.T, s store) {
 	s.applied(t, "one")
 	learnN(t, s.committer(t, CommitterOptions{}), 0, 1)
-	p := newProxy(t, s.addr)
+	p := newProxy(t, s)
 	const maxStale = 300 * time.Millisecond
 	reader := p.store().reader(t, ReaderOptions{MaxAge: time.Millisecond, MaxWait: 50 * time.Millisecond, MaxStale: maxStale})
 	first := now(t, reader)
-	p.Close()
-	p.cut()
+	p.close()
 	for {
 		models, err := reader.Models(t.Context())
 		if age := time.Since(first.asOf); err != nil {
@@ -218,7 +217,7 @@ func testModelsDoNotChange(t *testing.T, s store) {
 // A Redis that loads, or has no master, breaks no model.
 func TestErrorReplyBreaksNoModel(t *testing.T) {
 	m := miniredis.RunT(t)
-	s := store{m.Addr()}
+	s := storeAt(m.Addr())
 	s.applied(t, "one")
 	learnN(t, s.committer(t, CommitterOptions{}), 0, 1)
 	committer := s.committer(t, CommitterOptions{MaxWait: 100 * time.Millisecond})

@@ -26,6 +26,8 @@
 //
 // All keys of a model share its hash tag and so its slot in Redis Cluster: what
 // describes a change is written in the transaction that makes it, or not at all.
+// While that slot moves from one node to another nothing is committed to the
+// model, and its labels wait or come again.
 // A version counts commits from 0, a model that has learned nothing and has no
 // keys. A commit has a random name besides, because a Redis that has lost its
 // last writes in a crash counts the same versions again. A head without last and
@@ -81,11 +83,8 @@
 package registry
 
 import (
-	"context"
 	"errors"
 	"fmt"
-
-	"github.com/redis/go-redis/v9"
 
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/state"
@@ -168,39 +167,6 @@ func snapshotsKey(model string) string { return "tripcast:{" + model + "}:snapsh
 func snapshotKey(model, version string) string { return "tripcast:{" + model + "}:snapshot:" + version }
 
 func auditKey(model string) string { return "tripcast:{" + model + "}:audit" }
-
-// DefaultURL is where the Redis is that nobody has named.
-const DefaultURL = "redis://localhost:6379"
-
-// Silence drops what the Redis client logs on its own, in the whole process: it
-// is for a main, where whoever gets the error of a command tells it.
-func Silence() { redis.SetLogger(silence{}) }
-
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}
-
-// Open returns a client of the Redis at a URL such as redis://user:pass@host:6379/0.
-// It does not connect yet. Deadlines of contexts hold for its commands, and it
-// leaves retries, but for one, to those who know what to do meanwhile.
-func Open(url string) (redis.UniversalClient, error) {
-	opts, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, fmt.Errorf("registry: Redis URL: %w", err)
-	}
-	opts.ContextTimeoutEnabled = true
-	opts.MaxRetries = 1 // of a connection that broke while it was idle
-	opts.DialerRetries = 1
-	return redis.NewClient(opts), nil
-}
-
-// Ping reports whether Redis answers, as an ErrUnavailable.
-func Ping(ctx context.Context, client redis.UniversalClient) error {
-	if err := client.Ping(ctx).Err(); err != nil {
-		return unavailable("ping", err)
-	}
-	return nil
-}
 
 func unavailable(doing string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, err)

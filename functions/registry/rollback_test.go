@@ -163,7 +163,7 @@ func testRollbackRepairs(t *testing.T, s store) {
 func testRollbackRaces(t *testing.T, s store) {
 	const labels, processes = 250, 3
 	c := s.applied(t, "one")
-	p := newProxy(t, s.addr)
+	p := newProxy(t, s)
 	committers := make([]*Committer, processes)
 	for i := range committers {
 		committers[i] = p.store().committer(t, CommitterOptions{
@@ -272,7 +272,7 @@ func (s store) checkReplay(t *testing.T, model string, commits []Commit, labels 
 func testRollbackAnswerLost(t *testing.T, s store) {
 	s.applied(t, "one")
 	learnN(t, s.committer(t, CommitterOptions{}), 0, 3)
-	p := newProxy(t, s.addr)
+	p := newProxy(t, s)
 	client := p.store().client(t)
 	p.loseAnswer.Store(1)
 	_, err := Rollback(t.Context(), client, testKinds(), "one", 1, 3, Actor{Name: "ann"})

@@ -6,12 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -20,19 +16,30 @@ import (
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/online/linear"
 	"tripcast.dev/functions/online/state"
+	"tripcast.dev/functions/registry/redistest"
 )
 
 // store is a Redis that the suite runs on.
-type store struct{ addr string }
+type store struct {
+	url     string
+	cluster *redistest.Cluster // that it is, if it is one
+	through *proxy             // that its clients go through, if any
+}
+
+func storeAt(addr string) store { return store{url: "redis://" + addr} }
 
 // TestStores runs the suite on every Redis there is: the embedded one always, a
-// real redis-server where one is on the PATH.
+// real redis-server and a Redis Cluster of three where one is on the PATH.
 func TestStores(t *testing.T) {
 	t.Run("miniredis", func(t *testing.T) {
-		suite(t, store{miniredis.RunT(t).Addr()})
+		suite(t, storeAt(miniredis.RunT(t).Addr()))
 	})
 	t.Run("redis-server", func(t *testing.T) {
-		suite(t, store{startRedisServer(t)})
+		suite(t, store{url: redistest.Start(t).URL()})
+	})
+	t.Run("cluster", func(t *testing.T) {
+		c := redistest.StartCluster(t, redistest.ClusterOptions{})
+		suite(t, store{url: c.URL(), cluster: c})
 	})
 }
 
@@ -88,6 +95,8 @@ func suite(t *testing.T, s store) {
 		{"apply is audited", testApplyIsAudited},
 		{"heads", testHeads},
 		{"hostile history", testHostileHistory},
+		{"hostile keys", testHostileKeys},
+		{"hostile catalogue", testHostileCatalogue},
 		{"head from before", testHeadFromBefore},
 		{"travel", testTravel},
 		{"travel, rollbacks", testTravelRollbacks},
@@ -124,64 +133,53 @@ func suite(t *testing.T, s store) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
+			s.flush(t)
 			tt.run(t, s)
 		})
 	}
 }
 
-func startRedisServer(t testing.TB, args ...string) string {
+// flush makes it an empty one.
+func (s store) flush(t testing.TB) {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("TRIPCAST_REQUIRE_SERVERS") != "" {
-			t.Fatal("there is no redis-server on the PATH, and TRIPCAST_REQUIRE_SERVERS asks for one")
-		}
-		t.Skip("NOT TESTED ON A REAL REDIS: there is no redis-server on the PATH")
+	client := s.client(t)
+	flush := func(ctx context.Context, server *redis.Client) error { return server.FlushAll(ctx).Err() }
+	var err error
+	switch client := client.(type) {
+	case *redis.ClusterClient:
+		err = client.ForEachMaster(t.Context(), flush)
+	case *redis.Client:
+		err = flush(t.Context(), client)
 	}
-	port := freePort(t)
-	addr := net.JoinHostPort("127.0.0.1", port)
-	var output bytes.Buffer
-	cmd := exec.Command(path, append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", ""}, args...)...)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	client := store{addr}.client(t)
-	for range 100 {
-		if client.Ping(t.Context()).Err() == nil {
-			return addr
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	cmd.Process.Kill()
-	cmd.Wait()
-	t.Fatalf("redis-server does not answer:\n%s", &output)
-	return ""
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func (s store) client(t testing.TB) redis.UniversalClient {
 	t.Helper()
-	client, err := Open("redis://" + s.addr)
+	return s.clientOf(t, 0)
+}
+
+// clientOf is a client with so many connections to a server, or as many as by
+// default if it is 0.
+func (s store) clientOf(t testing.TB, connections int) redis.UniversalClient {
+	t.Helper()
+	single, cluster, err := parseURL(s.url)
 	if err != nil {
 		t.Fatal(err)
+	}
+	var client redis.UniversalClient
+	if cluster != nil {
+		if cluster.PoolSize = connections; s.through != nil {
+			cluster.Dialer = s.through.dial
+		}
+		client = redis.NewClusterClient(cluster)
+	} else {
+		if single.PoolSize = connections; s.through != nil {
+			single.Dialer = s.through.dial
+		}
+		client = redis.NewClient(single)
 	}
 	t.Cleanup(func() { client.Close() })
 	return client
@@ -423,6 +421,21 @@ func testKinds() online.Kinds {
 		return fragile{linear.NewRegression(p.Width(), linear.DefaultConfig())}
 	}
 	return k
+}
+
+// hooked has a function run before every EXEC of a client.
+func hooked(t testing.TB, client redis.UniversalClient, hook atExec) {
+	t.Helper()
+	cluster, ok := client.(*redis.ClusterClient)
+	if !ok {
+		client.AddHook(hook)
+		return
+	}
+	// A transaction is one of the server that has the keys.
+	cluster.OnNewNode(func(server *redis.Client) { server.AddHook(hook) })
+	if err := cluster.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // atExec is a hook that runs a function before every EXEC.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"tripcast.dev/functions/registry/redistest"
 )
 
 // labelled are the labels of labelN up to a number, by their ids.
@@ -159,7 +161,7 @@ func testTravelRollbacks(t *testing.T, s store) {
 func testTravelRaces(t *testing.T, s store) {
 	const labels, processes = 250, 3
 	s.applied(t, "one")
-	p := newProxy(t, s.addr)
+	p := newProxy(t, s)
 	committers := make([]*Committer, processes)
 	for i := range committers {
 		committers[i] = p.store().committer(t, CommitterOptions{
@@ -286,7 +288,7 @@ func testTravelToLabel(t *testing.T, s store) {
 // has forgotten the labels with the state.
 func TestTravelAfterCrash(t *testing.T) {
 	folder := t.TempDir()
-	before := store{startRedisServer(t, "--dir", folder)}
+	before := store{url: redistest.Start(t, "--dir", folder).URL()}
 	before.applied(t, "one")
 	committer := before.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond, MaxBatch: 4})
 	learnAll(t, committer, labelsN(0, 10))
@@ -298,7 +300,7 @@ func TestTravelAfterCrash(t *testing.T) {
 	lost := before.head(t, "one")
 	client.ShutdownNoSave(t.Context())
 
-	after := store{startRedisServer(t, "--dir", folder)}
+	after := store{url: redistest.Start(t, "--dir", folder).URL()}
 	if h := after.head(t, "one"); h.version != 3 || h.count != 10 {
 		t.Fatalf("version %d of %d labels after the crash", h.version, h.count)
 	}

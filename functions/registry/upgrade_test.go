@@ -2,10 +2,8 @@ package registry
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -74,64 +72,4 @@ func testHeadFromBefore(t *testing.T, s store) {
 	if got := s.head(t, "one"); got.count != 4 || got.version != h.version+3 {
 		t.Errorf("version %d and count %d after the rollback", got.version, got.count)
 	}
-}
-
-// What changes together is in one slot of a Redis Cluster, which refuses
-// anything else.
-func TestCluster(t *testing.T) {
-	client := startCluster(t)
-	ctx := t.Context()
-	if err := Apply(ctx, client, catalogueOf(t, "one", "two")); err != nil {
-		t.Fatal(err)
-	}
-	learnN(t, committerOn(t, client, CommitterOptions{SnapshotEvery: time.Nanosecond, SnapshotCount: 2}), 0, 4)
-	if _, err := Promote(ctx, client, testKinds(), "two", "one", Actor{Name: "ann"}); err != nil {
-		t.Error(err)
-	}
-	if _, err := Promote(ctx, client, testKinds(), "one", "one", Actor{Name: "ann"}); !errors.Is(err, ErrConflict) {
-		t.Error(err)
-	}
-	if _, err := Rollback(ctx, client, testKinds(), "one", 3, 4, Actor{Name: "ann"}); err != nil {
-		t.Error(err)
-	}
-	actions, err := Audit(ctx, client, 0)
-	if err != nil || len(actions) != 3 {
-		t.Errorf("audit trail %+v, %v", actions, err)
-	}
-	heads, err := Heads(ctx, client, testKinds())
-	if err != nil || heads[0].Version != 5 || heads[0].Count != 3 || heads[1].Version != 4 || !heads[1].Champion {
-		t.Errorf("heads %+v, %v", heads, err)
-	}
-	if commits, err := Lineage(ctx, client, "one", 0); err != nil || len(commits) != 5 {
-		t.Errorf("lineage %+v, %v", commits, err)
-	}
-	for _, to := range []Destination{{}, {Version: 4}, {Label: "trip-1"}} {
-		j, err := Travel(ctx, client, testKinds(), "one", to, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rebuild(t, j, labelled(4))
-	}
-}
-
-// startCluster returns a client of a cluster that is one redis-server: it has
-// every slot, and refuses a transaction over two of them.
-func startCluster(t *testing.T) redis.UniversalClient {
-	t.Helper()
-	addr := startRedisServer(t, "--cluster-enabled", "yes", "--cluster-port", freePort(t))
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}})
-	t.Cleanup(func() { client.Close() })
-	one := redis.NewClient(&redis.Options{Addr: addr})
-	defer one.Close()
-	if err := one.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
-		t.Fatal(err)
-	}
-	for range 200 {
-		if err := client.Set(t.Context(), "probe", 1, 0).Err(); err == nil {
-			return client
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("the cluster does not come up")
-	return nil
 }

@@ -253,16 +253,29 @@ func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err 
 	return nil, unavailable("commit to model "+name, err)
 }
 
-// transaction runs fn on a connection of its own. It is look that watches the
-// keys, in the round trip that it needs anyway, so that Watch is only told them
-// where the client has many servers and must know which of them has the keys.
+// transaction runs fn on a connection of its own, to the server that has the
+// model. It is look that watches the keys, in the round trip that it needs anyway.
 func (w *worker) transaction(ctx context.Context, fn func(*redis.Tx) error) error {
-	w.watching = false
-	client, ok := w.client.(*redis.Client)
-	if !ok {
-		return w.client.Watch(ctx, fn, headKey(w.spec.Name))
+	switch client := w.client.(type) {
+	case *redis.Client:
+		return w.unwatched(ctx, client, fn)
+	case *redis.ClusterClient:
+		server, err := client.MasterForKey(ctx, headKey(w.spec.Name))
+		if err != nil {
+			return err
+		}
+		if err = w.unwatched(ctx, server, fn); err != nil && !errors.Is(err, redis.TxFailedErr) {
+			client.ReloadState(ctx) // another server may have it by now
+		}
+		return err
 	}
-	return client.Watch(ctx, func(tx *redis.Tx) error {
+	return w.client.Watch(ctx, fn, headKey(w.spec.Name))
+}
+
+// unwatched runs fn and leaves the connection without keys that are watched.
+func (w *worker) unwatched(ctx context.Context, server *redis.Client, fn func(*redis.Tx) error) error {
+	w.watching = false
+	return server.Watch(ctx, func(tx *redis.Tx) error {
 		err := fn(tx)
 		if w.watching { // the client does not know of it, and gives the connection to others
 			_ = tx.Unwatch(ctx).Err()
@@ -369,6 +382,9 @@ func (w *worker) catchUp(ctx context.Context, tx *redis.Tx, h head) error {
 	}
 	if err := w.following(ctx, h); err != nil {
 		return err
+	}
+	if full(w.entry) {
+		return &StateError{Model: w.spec.Name, Reason: "its lineage or labels in Redis end with the entry " + w.entry + ", after which there can be none"}
 	}
 	pipeline, err := load(w.spec, h)
 	if err != nil {

@@ -18,7 +18,8 @@ AWS_LAMBDA_RUNTIME_API is set, as it is on Lambda, in batches from a Kafka event
 learn -ready asks the one that runs with this environment: exit code 0 if it is ready.
 
 It takes its settings from the environment:
-  REDIS_URL        where the models are (redis://localhost:6379)
+  REDIS_URL        where the models are (redis://localhost:6379); a Redis Cluster has more nodes,
+                   redis://a:6379?addr=b:6379&addr=c:6379, or says ?cluster=true
   MAX_WAIT         how long a label waits for its commit before it is given back (5s)
   MAX_BATCH        how many labels one commit may hold (256)
   ID_WINDOW        how many labels back a duplicate is recognised, at least (1000000)

@@ -69,7 +69,8 @@ const usage = `usage: models [--redis URL] COMMAND
                   judge models that have learned nothing on the trips of this file, each
                   label learned when its trip ended, the best first; it needs no Redis
 
-Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given. Kafka is
+Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given; a Redis
+Cluster is redis://a:6379?addr=b:6379, or says ?cluster=true. Kafka is
 at $KAFKA_BROKERS, localhost:9092 if it is not given; $KAFKA_SECURITY_PROTOCOL and the
 others say how to reach it. What learn is told by $ID_WINDOW, $SNAPSHOT_EVERY,
 $SNAPSHOT_COUNT, $SNAPSHOT_AGE and $LINEAGE_LENGTH, warm-up wants to know, too. WHO is the user that runs this if it is not given.

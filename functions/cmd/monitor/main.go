@@ -21,7 +21,8 @@ monitor -ready asks the one that runs with this environment: exit code 0 if it s
 
 It takes its settings from the environment:
   MATERIALIZE_URL  where the views are (postgres://materialize@localhost:6875/materialize)
-  REDIS_URL        where the models are (redis://localhost:6379)
+  REDIS_URL        where the models are (redis://localhost:6379); a Redis Cluster has more nodes,
+                   redis://a:6379?addr=b:6379&addr=c:6379, or says ?cluster=true
   KAFKA_BROKERS    where a trip's events and the dead letters are:
                    host:port, comma-separated (localhost:9092)
   KAFKA_*          as all commands: SECURITY_PROTOCOL, SASL_MECHANISM, USERNAME,

@@ -21,7 +21,8 @@ AWS_LAMBDA_RUNTIME_API is set, as it is on Lambda, to batches from a Kafka event
 predict -ready asks the one that runs with this environment: exit code 0 if it is ready.
 
 It takes its settings from the environment:
-  REDIS_URL        where the models are (redis://localhost:6379)
+  REDIS_URL        where the models are (redis://localhost:6379); a Redis Cluster has more nodes,
+                   redis://a:6379?addr=b:6379&addr=c:6379, or says ?cluster=true
   MAX_AGE          how far models may be behind Redis (1s)
   MAX_STALE        how long the last models are served while Redis is away (10m)
   LISTEN_ADDRESS   host:port to listen on, or else PORT (:8081)

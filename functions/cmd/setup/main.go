@@ -48,7 +48,7 @@ The servers are those of the environment:
   KAFKA_USERNAME, KAFKA_PASSWORD
   KAFKA_CA_CERT, KAFKA_CLIENT_CERT, KAFKA_CLIENT_KEY
                              PEM texts
-  REDIS_URL                  (redis://localhost:6379)
+  REDIS_URL                  (redis://localhost:6379; a Redis Cluster as predict -h has it)
   MATERIALIZE_URL            (postgres://materialize@localhost:6875/materialize)
 `
 
