@@ -22,6 +22,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -32,33 +34,68 @@ import (
 	"tripcast.dev/functions/registry"
 )
 
-const usage = `usage: models [--redis URL] COMMAND
+// command is what the first word of a command line names.
+type command struct {
+	name  string
+	usage string // lines of text, its arguments first
+	// redis is set where it needs one. It is then there, though perhaps not answering.
+	redis bool
+	do    func(context.Context, console, []string) error
+}
 
-  apply FILE      make the models of this YAML file the ones that are served and taught
-  list [--json]   list the models and what they have learned
-  history NAME [--limit 20] [--json]
-                  show a model's snapshots and its newest commits
-  promote NAME [--expect CHAMPION] [--by WHO] [--reason WHY] [--json]
-                  make a model the champion, if it still is the one that is expected
-  rollback NAME VERSION [--expect VERSION] [--by WHO] [--reason WHY] [--json]
-                  make the state of a snapshot the model's next version, if it is still
-                  at the version that is expected; labels it has learned stay learned
-  audit [--limit 20] [--json]
-                  show what was promoted, rolled back and applied, by whom and why
-  rebuild NAME [--to-version VERSION | --to-label ID] [--from-nothing] [--labels FILE] [--out FILE] [--json]
-                  make a model again from the labels it has learned, in their order, as it
-                  is now, was at a version, or was right after a label: from the nearest
-                  snapshot before, or from nothing, with the labels of a recording or else
-                  of Kafka. Where it is not what it was, bit for bit, the exit code is 1.
-                  --out writes its state
-  evaluate --samples FILE [--models infra/models.yaml] [--only NAME,...] [--json]
-                  judge models that have learned nothing on the trips of this file, each
-                  label learned when its trip ended, the best first; it needs no Redis
+// console is where a command finds what it needs, and where it says what it has done.
+type console struct {
+	client         redis.UniversalClient // nil for a command that needs none
+	getenv         func(string) string
+	stdout, stderr io.Writer
+}
 
+// everyCommand is all there are, in the order of the usage.
+func everyCommand() []command {
+	return []command{
+		{"apply", `FILE
+make the models of this YAML file the ones that are served and taught`, true, apply},
+		{"list", `[--json]
+list the models and what they have learned`, true, list},
+		{"history", `NAME [--limit 20] [--json]
+show a model's snapshots and its newest commits`, true, history},
+		{"promote", `NAME [--expect CHAMPION] [--by WHO] [--reason WHY] [--json]
+make a model the champion, if it still is the one that is expected`, true, promote},
+		{"rollback", `NAME VERSION [--expect VERSION] [--by WHO] [--reason WHY] [--json]
+make the state of a snapshot the model's next version, if it is still
+at the version that is expected; labels it has learned stay learned`, true, rollback},
+		{"audit", `[--limit 20] [--json]
+show what was promoted, rolled back and applied, by whom and why`, true, audit},
+		{"rebuild", `NAME [--to-version VERSION | --to-label ID] [--from-nothing] [--labels FILE] [--out FILE] [--json]
+make a model again from the labels it has learned, in their order, as it
+is now, was at a version, or was right after a label: from the nearest
+snapshot before, or from nothing, with the labels of a recording or else
+of Kafka. Where it is not what it was, bit for bit, the exit code is 1.
+--out writes its state`, true, rebuild},
+		{"evaluate", `--samples FILE [--models infra/models.yaml] [--only NAME,...] [--json]
+judge models that have learned nothing on the trips of this file, each
+label learned when its trip ended, the best first; it needs no Redis`, false, judge},
+	}
+}
+
+// usage says how to call them.
+func usage() string {
+	var b strings.Builder
+	b.WriteString("usage: models [--redis URL] COMMAND\n\n")
+	for _, c := range everyCommand() {
+		arguments, text, _ := strings.Cut(c.usage, "\n")
+		fmt.Fprintf(&b, "  %s %s\n", c.name, arguments)
+		for line := range strings.Lines(text + "\n") {
+			b.WriteString("                  " + line)
+		}
+	}
+	b.WriteString(`
 Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given. Kafka is
 at $KAFKA_BROKERS, localhost:9092 if it is not given; $KAFKA_SECURITY_PROTOCOL and the
 others say how to reach it. WHO is the user that runs this if it is not given.
-`
+`)
+	return b.String()
+}
 
 // Exit codes.
 const (
@@ -78,14 +115,14 @@ func main() {
 type usageError struct{ error }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	err := command(ctx, args, getenv, stdout, stderr)
+	err := dispatch(ctx, args, console{getenv: getenv, stdout: stdout, stderr: stderr})
 	var misused usageError
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, usage)
+		fmt.Fprint(stdout, usage())
 		return exitOK
 	case errors.As(err, &misused):
-		fmt.Fprintf(stderr, "models: %v\n\n%s", err, usage)
+		fmt.Fprintf(stderr, "models: %v\n\n%s", err, usage())
 		return exitUsage
 	case err != nil:
 		fmt.Fprintln(stderr, "models:", err)
@@ -94,53 +131,36 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return exitOK
 }
 
-func command(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+// dispatch does what the first word says.
+func dispatch(ctx context.Context, args []string, c console) error {
 	flags := newFlags("models")
-	url := flags.String("redis", getenv("REDIS_URL"), "")
+	url := flags.String("redis", c.getenv("REDIS_URL"), "")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if *url == "" {
 		*url = registry.DefaultURL
 	}
-	name, args := flags.Arg(0), flags.Args()
-	if len(args) > 0 {
-		args = args[1:]
-	}
-	var do func(context.Context, redis.UniversalClient, []string, io.Writer) error
-	switch name {
-	case "apply":
-		do = apply
-	case "list":
-		do = list
-	case "history":
-		do = history
-	case "promote":
-		do = promote
-	case "rollback":
-		do = rollback
-	case "audit":
-		do = audit
-	case "rebuild":
-		do = func(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
-			return rebuild(ctx, client, args, getenv, stdout, stderr)
-		}
-	case "evaluate":
-		return judge(ctx, args, stdout, stderr)
-	case "":
+	if flags.NArg() == 0 {
 		return usageError{errors.New("a command is missing")}
-	default:
-		return usageError{fmt.Errorf("%q is not a command", name)}
 	}
-	client, err := registry.Open(*url)
-	if err != nil {
-		return usageError{err}
+	all := everyCommand()
+	at := slices.IndexFunc(all, func(c command) bool { return c.name == flags.Arg(0) })
+	if at < 0 {
+		return usageError{fmt.Errorf("%q is not a command", flags.Arg(0))}
 	}
-	defer client.Close()
-	return do(ctx, client, args, stdout)
+	if all[at].redis {
+		client, err := registry.Open(*url)
+		if err != nil {
+			return usageError{err}
+		}
+		defer client.Close()
+		c.client = client
+	}
+	return all[at].do(ctx, c, flags.Args()[1:])
 }
 
-func apply(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+func apply(ctx context.Context, c console, args []string) error {
 	flags := newFlags("apply")
 	if err := parse(flags, args); err != nil {
 		return err
@@ -152,14 +172,14 @@ func apply(ctx context.Context, client redis.UniversalClient, args []string, std
 	if err != nil {
 		return err
 	}
-	if err := registry.Apply(ctx, client, catalogue); err != nil {
+	if err := registry.Apply(ctx, c.client, catalogue); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%d models, champion %s\n", len(catalogue.Models), catalogue.Champion)
+	_, err = fmt.Fprintf(c.stdout, "%d models, champion %s\n", len(catalogue.Models), catalogue.Champion)
 	return err
 }
 
-func list(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+func list(ctx context.Context, c console, args []string) error {
 	flags := newFlags("list")
 	asJSON := flags.Bool("json", false, "")
 	if err := parse(flags, args); err != nil {
@@ -168,14 +188,14 @@ func list(ctx context.Context, client redis.UniversalClient, args []string, stdo
 	if flags.NArg() > 0 {
 		return usageError{fmt.Errorf("list does not want %q", flags.Arg(0))}
 	}
-	models, err := registry.List(ctx, client, kinds.All())
+	models, err := registry.List(ctx, c.client, kinds.All())
 	if err != nil {
 		return err
 	}
 	if *asJSON {
-		return writeJSON(stdout, models)
+		return writeJSON(c.stdout, models)
 	}
-	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MODEL\tVERSION\tLABELS\tSPEC\tBYTES\tCOMMITTED\t")
 	for _, m := range models {
 		mark, committed := "", "never"
