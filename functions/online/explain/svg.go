@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"tripcast.dev/functions/online"
@@ -16,7 +17,7 @@ var ErrNoTree = errors.New("explain: the model has no tree to draw")
 
 // Sizes of a drawing, in pixels.
 const (
-	glyph     = 7.0 // of a character, about
+	glyph     = 6.4 // of a character, about
 	lineStep  = 15.0
 	boxHeight = 40.0
 	levelStep = 84.0
@@ -99,7 +100,7 @@ func (d *drawing) measure(n *online.Node, depth int) {
 func (d *drawing) text(n *online.Node, depth int) []string {
 	switch {
 	case n.Leaf():
-		return []string{learned(n)}
+		return strings.SplitN(learned(n), ", ", 2)
 	case d.options.deep(depth):
 		return []string{question(n), fmt.Sprintf("%s, … %d below", learned(n), below(n))}
 	}
