@@ -53,10 +53,10 @@ func unprintable(r rune) bool {
 // by hand or by a catalogue.
 type Action struct {
 	At     time.Time `json:"at,omitzero"` // by Redis's clock
-	Kind   string    `json:"kind"`        // KindPromote, KindApply, KindRollback, KindRestart, KindWarmUp or KindAbandon
+	Kind   string    `json:"kind"`        // KindPromote, KindApply, KindRollback, KindImport, KindRestart, KindWarmUp or KindAbandon
 	Model  string    `json:"model"`
 	From   string    `json:"from"` // the champion or version that was replaced
-	To     string    `json:"to"`   // the champion now, or the version gone back to
+	To     string    `json:"to"`   // the champion now, the version gone back to, or that an import became
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`
 }

@@ -108,7 +108,7 @@ func BenchmarkRebuild(b *testing.B) {
 
 // BenchmarkWarmUp replays labels to each of the shipped models, 256 a commit.
 func BenchmarkWarmUp(b *testing.B) {
-	s := store{startRedisServer(b)}
+	s := store{url: redistest.Start(b).URL()}
 	data, err := os.ReadFile("../../infra/models.yaml")
 	if err != nil {
 		b.Fatal(err)
@@ -125,9 +125,7 @@ func BenchmarkWarmUp(b *testing.B) {
 		}
 		b.Run(spec.Name, func(b *testing.B) {
 			for b.Loop() {
-				if err := s.client(b).FlushAll(b.Context()).Err(); err != nil {
-					b.Fatal(err)
-				}
+				s.flush(b)
 				if err := Apply(b.Context(), s.client(b), c); err != nil {
 					b.Fatal(err)
 				}

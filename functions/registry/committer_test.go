@@ -56,9 +56,9 @@ func holdFirstCommit(t *testing.T, s store) (c *Committer, held <-chan struct{},
 	client := s.client(t)
 	first, gate := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	hooked(t, client, func() {
+	hooked(t, client, atExec(func() {
 		once.Do(func() { close(first); <-gate })
-	})
+	}))
 	return committerOn(t, client, CommitterOptions{}), first, sync.OnceFunc(func() { close(gate) })
 }
 
@@ -172,7 +172,7 @@ func testContention(t *testing.T, s store) {
 func testConflictsWithoutEnd(t *testing.T, s store) {
 	c := s.applied(t, "one")
 	client, meddler := s.client(t), s.client(t)
-	hooked(t, client, func() { meddler.SAdd(context.Background(), idsKey("one", "b"), rand.Int()) })
+	hooked(t, client, atExec(func() { meddler.SAdd(context.Background(), idsKey("one", "b"), rand.Int()) }))
 	busy := committerOn(t, client, CommitterOptions{MaxWait: 500 * time.Millisecond})
 	if err := busy.Ready(t.Context()); err != nil { // it has the catalogue
 		t.Fatal(err)

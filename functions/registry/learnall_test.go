@@ -63,7 +63,7 @@ func testLearnAllStaysTogether(t *testing.T, s store) {
 	client := s.client(t)
 	first, gate := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	hooked(t, client, func() { once.Do(func() { close(first); <-gate }) })
+	hooked(t, client, atExec(func() { once.Do(func() { close(first); <-gate }) }))
 	committer := committerOn(t, client, CommitterOptions{MaxBatch: 100})
 	var learners sync.WaitGroup
 	versions := make(chan map[uint64]bool, 3)
@@ -183,12 +183,12 @@ func testLearnAllTooLate(t *testing.T, s store) {
 	client := s.client(t)
 	second, gate := make(chan struct{}), make(chan struct{})
 	commits := 0
-	hooked(t, client, func() {
+	hooked(t, client, atExec(func() {
 		if commits++; commits == 2 {
 			close(second)
 			<-gate
 		}
-	})
+	}))
 	committer := committerOn(t, client, CommitterOptions{MaxBatch: 10, MaxWait: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {

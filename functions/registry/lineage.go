@@ -20,6 +20,7 @@ const (
 	KindRestart  = "restart"  // a commit of nothing learned, and the action behind it
 	KindAbandon  = "abandon"  // an action: a warm-up was given up, and its model went live
 	KindRollback = "rollback" // a commit of what a snapshot had, and the action behind it
+	KindImport   = "import"   // a commit of what a file had, and the action behind it
 	KindPromote  = "promote"  // an action: somebody named the champion
 	KindApply    = "apply"    // an action: a catalogue named the champion
 )
@@ -29,9 +30,9 @@ type Commit struct {
 	Version uint64    `json:"version"`
 	Name    string    `json:"name"`             // random: versions count again where Redis lost its last writes
 	Parent  string    `json:"parent,omitempty"` // the name of the commit before, "" of the first
-	Kind    string    `json:"kind"`             // KindLearn, KindWarmUp, KindRestart or KindRollback
-	From    uint64    `json:"from,omitempty"`   // of a rollback: the version whose state it is
-	Of      string    `json:"of,omitempty"`     // and the name of the commit that made it
+	Kind    string    `json:"kind"`             // KindLearn, KindWarmUp, KindRestart, KindRollback or KindImport
+	From    uint64    `json:"from,omitempty"`   // of a rollback or an import: the version whose state it is
+	Of      string    `json:"of,omitempty"`     // and the name of the commit that made it; an import's need not be of this model
 	Labels  int       `json:"labels"`           // how many it has learned
 	First   string    `json:"first,omitempty"`  // their ids, in the order they were learned in
 	Last    string    `json:"last,omitempty"`

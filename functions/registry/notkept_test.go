@@ -130,11 +130,11 @@ func testTravelSnapshotDropped(t *testing.T, s store) {
 		client, other := s.client(t), s.client(t)
 		restore := other.HGet(t.Context(), snapshotsKey("one"), "5").Val()
 		looks := 0
-		hooked(t, client, func() {
+		hooked(t, client, atExec(func() {
 			if looks++; looks == 2 {
 				other.HDel(context.Background(), snapshotsKey("one"), "5")
 			}
-		})
+		}))
 		j, err := Travel(t.Context(), client, testKinds(), "one", Destination{}, tt.fromNothing)
 		if err != nil {
 			t.Fatal(err)
@@ -148,11 +148,11 @@ func testTravelSnapshotDropped(t *testing.T, s store) {
 	learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond}), 6, 15)
 	client, other := s.client(t), s.client(t)
 	looks := 0
-	hooked(t, client, func() {
+	hooked(t, client, atExec(func() {
 		if looks++; looks%2 == 0 {
 			other.HDel(context.Background(), snapshotsKey("one"), strconv.Itoa(15-looks/2))
 		}
-	})
+	}))
 	if _, err := Travel(t.Context(), client, testKinds(), "one", Destination{}, false); !errors.Is(err, ErrBusy) {
 		t.Errorf("error %v, want ErrBusy", err)
 	}

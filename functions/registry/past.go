@@ -97,7 +97,8 @@ func (p *past) reach() string {
 
 // way returns the states that led to a commit's, the oldest first, and the
 // snapshot before them, which is the nearest, or none where it is from nothing:
-// from the beginning, or from a restart.
+// from the beginning, or from a restart. Where the commit's state was imported
+// there are no states on the way.
 func (p *past) way(to entered, fromNothing bool) (places []place, base Snapshot, err error) {
 	seen := map[string]bool{}
 	for name, version := to.Name, to.Version; name != ""; {
@@ -120,6 +121,11 @@ func (p *past) way(to entered, fromNothing bool) (places []place, base Snapshot,
 				return places, Snapshot{}, nil
 			}
 			at.names = append(at.names, name)
+			if c.Kind == KindImport {
+				base, err := p.imported(c, fromNothing)
+				slices.Reverse(places)
+				return places, base, err
+			}
 			if c.Kind != KindRollback {
 				at.entered = c
 				break
@@ -148,10 +154,25 @@ func (p *past) commit(name string, version uint64, fromNothing bool) (entered, e
 			ErrNotFound, version, p.spec.Name, p.reach(), way)
 	}
 	c := p.commits[i]
-	if !slices.Contains([]string{KindLearn, KindWarmUp, KindRestart, KindRollback}, c.Kind) {
+	if !slices.Contains([]string{KindLearn, KindWarmUp, KindRestart, KindRollback, KindImport}, c.Kind) {
 		return entered{}, fmt.Errorf("registry: version %d of model %s came about by a %.20q, which this program does not know", c.Version, p.spec.Name, c.Kind)
 	}
 	return c, p.fits(c.Version, c.Spec)
+}
+
+// imported returns the snapshot of an import, where each way through it begins:
+// the labels that led to it are not known here.
+func (p *past) imported(c entered, fromNothing bool) (Snapshot, error) {
+	s, ok := p.snapshots[c.Name]
+	if ok && !fromNothing {
+		return s, p.fits(s.Version, s.Spec)
+	}
+	way := "its snapshot is not kept any more: a later one is the way out, once learners have taken one"
+	if fromNothing {
+		way = "beginning at the nearest snapshot may be the way out"
+	}
+	return Snapshot{}, fmt.Errorf("%w: version %d of model %s was imported, and what had led to it is not in its lineage: %s",
+		ErrNotFound, c.Version, p.spec.Name, way)
 }
 
 // fits returns a *StateError if a version is one of another specification.

@@ -14,6 +14,9 @@ type Rebuilt struct {
 	Labels  int      // those of them that were taught
 	From    uint64   // the version of the snapshot it began with, 0 if that was nothing
 	Checked []uint64 // the versions on the way whose state is kept, and was the same, bit for bit
+
+	model string
+	of    Snapshot // of the version, as it would be if it was kept
 }
 
 // DifferenceError is a model that, rebuilt, is not what it was.
@@ -66,7 +69,7 @@ func (j *Journey) Rebuild(labels map[string]Label) (*Rebuilt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the snapshot of version %d: %w", j.base.Version, err)
 	}
-	r := &Rebuilt{Version: j.to.Version, Partial: j.partial, Count: j.base.Count, From: j.base.Version}
+	r := &Rebuilt{Version: j.to.Version, Partial: j.partial, Count: j.base.Count, From: j.base.Version, model: j.spec.Name}
 	since := span{version: j.base.Version}
 	var x []float64
 	for _, s := range j.steps {
@@ -97,7 +100,19 @@ func (j *Journey) Rebuild(labels map[string]Label) (*Rebuilt, error) {
 	if r.State, err = p.AppendBinary(r.State[:0]); err != nil {
 		return nil, fmt.Errorf("registry: rebuild model %s: encode: %w", j.spec.Name, err)
 	}
+	r.of = Snapshot{
+		Version: r.Version, Count: r.Count, Commit: j.to.Name, Spec: j.spec.Hash(), At: j.to.At, StateBytes: len(r.State), Last: j.last(),
+	}
 	return r, nil
+}
+
+// last is the id of the last label behind the state.
+func (j *Journey) last() string {
+	if len(j.steps) == 0 {
+		return j.base.Last
+	}
+	labels := j.steps[len(j.steps)-1].labels
+	return labels[len(labels)-1]
 }
 
 func (j *Journey) missing(labels map[string]Label) error {

@@ -22,7 +22,7 @@
 //	tripcast:{MODEL}:labels            stream of the ids that commits have learned, in order, as JSON; an id is the lineage's
 //	tripcast:{MODEL}:snapshots         hash: VERSION, to what it is, as JSON
 //	tripcast:{MODEL}:snapshot:VERSION  its state
-//	tripcast:{MODEL}:audit             stream of rollbacks, restarts and warm-ups, as JSON
+//	tripcast:{MODEL}:audit             stream of rollbacks, imports, restarts and warm-ups, as JSON
 //
 // All keys of a model share its hash tag and so its slot in Redis Cluster: what
 // describes a change is written in the transaction that makes it, or not at all.
@@ -42,7 +42,8 @@
 // old, by Redis's clock, so that it is one learner of many that does and clocks
 // may differ. As many snapshots are kept as SnapshotCount says, and none for
 // longer than SnapshotAge but for the newest two. Rollback makes the state of
-// one a new version.
+// one a new version, RollbackRebuilt that of any version that can be rebuilt, and
+// Import one that was exported to a file. Each keeps what was there.
 //
 // # What can be rebuilt
 //
@@ -50,7 +51,8 @@
 // learned. Travel follows them back from a version, or from a label, to a
 // snapshot or to the first, and Rebuild teaches the labels again, as the caller
 // has them: what they say is not in Redis but in their topic. A rollback has
-// learned nothing, and goes on from the state it went back to. Earlier programs
+// learned nothing, and goes on from the state it went back to. So does an import,
+// which keeps its state as a snapshot: ways lead to it, and none beyond. Earlier programs
 // kept no labels: there is no way through their commits, and from the next
 // snapshot on there is.
 //

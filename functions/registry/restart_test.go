@@ -191,7 +191,7 @@ func testApplyWarmUp(t *testing.T, s store) {
 	for step, finished := 1, false; !finished; step++ {
 		dying, kill := context.WithCancel(ctx)
 		mortal := s.client(t)
-		mortal.AddHook(&unanswered{at: step, sent: true, dead: kill})
+		hooked(t, mortal, &unanswered{at: step, sent: true, dead: kill})
 		applied, err := ApplyWith(dying, mortal, more, opts)
 		kill()
 		finished = err == nil
@@ -218,9 +218,7 @@ func testApplyWarmUp(t *testing.T, s store) {
 		t.Errorf("error %v where a model that waits is named champion, want ErrWarming", err)
 	}
 	// On a Redis with nothing the champion is live, and has nothing to wait for.
-	if err := client.FlushAll(ctx).Err(); err != nil {
-		t.Fatal(err)
-	}
+	s.flush(t)
 	applied, err := ApplyWith(ctx, client, more, opts)
 	if err != nil || fmt.Sprint(applied.Warming) != "[new other]" {
 		t.Errorf("%+v, %v", applied, err)

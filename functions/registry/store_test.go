@@ -423,8 +423,8 @@ func testKinds() online.Kinds {
 	return k
 }
 
-// hooked has a function run before every EXEC of a client.
-func hooked(t testing.TB, client redis.UniversalClient, hook atExec) {
+// hooked has a hook see what a client says to a server.
+func hooked(t testing.TB, client redis.UniversalClient, hook redis.Hook) {
 	t.Helper()
 	cluster, ok := client.(*redis.ClusterClient)
 	if !ok {
@@ -432,8 +432,11 @@ func hooked(t testing.TB, client redis.UniversalClient, hook atExec) {
 		return
 	}
 	// A transaction is one of the server that has the keys.
-	cluster.OnNewNode(func(server *redis.Client) { server.AddHook(hook) })
-	if err := cluster.Ping(t.Context()).Err(); err != nil {
+	err := cluster.ForEachShard(t.Context(), func(_ context.Context, server *redis.Client) error {
+		server.AddHook(hook)
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

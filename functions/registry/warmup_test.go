@@ -185,9 +185,7 @@ func testWarmUpRaces(t *testing.T, s store) {
 	const labels, processes = 240, 3
 	for round := range 6 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
-			if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
+			s.flush(t)
 			s.toWarmUp(t, "old", "new")
 			spec := mustCatalogue(t, s).Models[1]
 			begun := rand.N(labels)
@@ -305,9 +303,7 @@ func testWarmUpTooLate(t *testing.T, s store) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
+			s.flush(t)
 			s.toWarmUp(t, "old", "new")
 			spec := mustCatalogue(t, s).Models[1]
 			log := writtenTo(2, labelsN(0, 5)...)
@@ -397,9 +393,7 @@ func testWarmUpDisturbed(t *testing.T, s store) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
+			s.flush(t)
 			s.toWarmUp(t, "old", "new")
 			log := writtenTo(2, labelsN(0, labels)...)
 			calls := 0

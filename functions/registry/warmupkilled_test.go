@@ -17,9 +17,7 @@ func testWarmUpKilled(t *testing.T, s store) {
 	const past, all = 10, 16
 	for _, sent := range []bool{false, true} {
 		for step, finished := 1, false; !finished; step++ {
-			if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
+			s.flush(t)
 			finished = s.killedAt(t, step, sent, past, all)
 			if t.Failed() {
 				t.Fatalf("killed at command %d, sent: %t", step, sent)
@@ -39,7 +37,7 @@ func (s store) killedAt(t *testing.T, step int, sent bool, past, all int) bool {
 	ctx, kill := context.WithCancel(t.Context())
 	defer kill()
 	client := s.client(t)
-	client.AddHook(&unanswered{at: step, sent: sent, dead: kill})
+	hooked(t, client, &unanswered{at: step, sent: sent, dead: kill})
 	opts := WarmUpOptions{By: ann, JoinWithin: time.Minute, Commits: CommitterOptions{MaxBatch: 4}}
 	_, err := WarmUp(ctx, client, testKinds(), "new", log, opts)
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errKilled) {
@@ -91,12 +89,10 @@ func (f *forgetful) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 func testWarmUpAnswersLost(t *testing.T, s store) {
 	const labels = 12
 	for first := range 2 {
-		if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
+		s.flush(t)
 		s.toWarmUp(t, "old", "new")
 		client, answers := s.client(t), &forgetful{n: first}
-		client.AddHook(answers)
+		hooked(t, client, answers)
 		opts := WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 2}}
 		done, err := WarmUp(t.Context(), client, testKinds(), "new", writtenTo(1, labelsN(0, labels)...), opts)
 		if err != nil {

@@ -209,6 +209,9 @@ func (u *unanswered) DialHook(next redis.DialHook) redis.DialHook { return next 
 
 func (u *unanswered) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "cluster" { // of the client's own accord
+			return next(ctx, cmd)
+		}
 		return u.step(func() error { return next(ctx, cmd) })
 	}
 }

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
-
-	"github.com/redis/go-redis/v9"
 
 	"tripcast.dev/functions/registry"
 )
 
-func apply(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+func apply(ctx context.Context, c console, args []string) error {
 	flags := newFlags("apply")
 	by := actorFlags(flags)
 	var opts registry.ApplyOptions
@@ -30,16 +27,16 @@ func apply(ctx context.Context, client redis.UniversalClient, args []string, std
 	if err != nil {
 		return err
 	}
-	applied, err := registry.ApplyWith(ctx, client, catalogue, opts)
+	applied, err := registry.ApplyWith(ctx, c.client, catalogue, opts)
 	if err != nil {
 		return err
 	}
 	if *asJSON {
-		return writeJSON(stdout, appliedCatalogue{len(catalogue.Models), catalogue.Champion, append([]registry.Action{}, applied.Restarted...), append([]string{}, applied.Warming...)})
+		return writeJSON(c.stdout, appliedCatalogue{len(catalogue.Models), catalogue.Champion, append([]registry.Action{}, applied.Restarted...), append([]string{}, applied.Warming...)})
 	}
-	fmt.Fprintf(stdout, "%d models, champion %s\n", len(catalogue.Models), catalogue.Champion)
+	fmt.Fprintf(c.stdout, "%d models, champion %s\n", len(catalogue.Models), catalogue.Champion)
 	for _, name := range applied.Warming {
-		fmt.Fprintf(stdout, "%s waits: models warm-up %s\n", name, name)
+		fmt.Fprintf(c.stdout, "%s waits: models warm-up %s\n", name, name)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ import (
 
 // judge is the command evaluate. Results until an error are printed before it
 // is returned.
-func judge(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func judge(ctx context.Context, c console, args []string) error {
 	flags := newFlags("evaluate")
 	file := flags.String("samples", "", "")
 	list := flags.String("models", "infra/models.yaml", "")
@@ -50,7 +50,7 @@ func judge(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer samples.Close()
-	progress := progressOn(stderr)
+	progress := progressOn(c.stderr)
 	results, err := evaluate.Progressive(ctx, samples.Features(), samples.Samples(ctx), models, evaluate.Options{Progress: progress.show})
 	progress.clear()
 	if results == nil {
@@ -65,7 +65,7 @@ func judge(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if *asJSON {
 		show = showJSON
 	}
-	return errors.Join(append(errs, show(stdout, results))...)
+	return errors.Join(append(errs, show(c.stdout, results))...)
 }
 
 func readCatalogue(file string) (*online.Catalogue, error) {

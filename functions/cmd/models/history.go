@@ -18,7 +18,7 @@ import (
 	"tripcast.dev/functions/registry"
 )
 
-func history(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+func history(ctx context.Context, c console, args []string) error {
 	flags := newFlags("history")
 	limit := flags.Int("limit", 20, "")
 	asJSON := flags.Bool("json", false, "")
@@ -27,26 +27,26 @@ func history(ctx context.Context, client redis.UniversalClient, args []string, s
 		return err
 	}
 	name := words[0]
-	commits, err := registry.Lineage(ctx, client, name, *limit)
+	commits, err := registry.Lineage(ctx, c.client, name, *limit)
 	if err != nil {
 		return err
 	}
-	snapshots, err := registry.Snapshots(ctx, client, name)
+	snapshots, err := registry.Snapshots(ctx, c.client, name)
 	if err != nil {
 		return err
 	}
 	if len(commits)+len(snapshots) == 0 {
-		if err := known(ctx, client, name); err != nil {
+		if err := known(ctx, c.client, name); err != nil {
 			return err
 		}
 	}
 	if *asJSON {
-		return writeJSON(stdout, struct {
+		return writeJSON(c.stdout, struct {
 			Snapshots []registry.Snapshot `json:"snapshots"`
 			Lineage   []registry.Commit   `json:"lineage"`
 		}{snapshots, commits})
 	}
-	return showHistory(stdout, snapshots, commits)
+	return showHistory(c.stdout, snapshots, commits)
 }
 
 // known returns an error that lists the models if there is none of this name.
@@ -89,7 +89,7 @@ func showHistory(stdout io.Writer, snapshots []registry.Snapshot, commits []regi
 	return w.Flush()
 }
 
-func promote(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+func promote(ctx context.Context, c console, args []string) error {
 	flags := newFlags("promote")
 	by := actorFlags(flags)
 	expect := flags.String("expect", "", "")
@@ -98,21 +98,21 @@ func promote(ctx context.Context, client redis.UniversalClient, args []string, s
 	if err != nil {
 		return err
 	}
-	action, err := registry.Promote(ctx, client, kinds.All(), words[0], *expect, by.actor())
+	action, err := registry.Promote(ctx, c.client, kinds.All(), words[0], *expect, by.actor())
 	switch {
 	case err != nil:
 		return err
 	case *asJSON:
-		return writeJSON(stdout, action)
+		return writeJSON(c.stdout, action)
 	case action.From == action.To:
-		_, err = fmt.Fprintf(stdout, "%s is the champion already\n", action.To)
+		_, err = fmt.Fprintf(c.stdout, "%s is the champion already\n", action.To)
 	default:
-		_, err = fmt.Fprintf(stdout, "%s is the champion, in place of %s\n", action.To, action.From)
+		_, err = fmt.Fprintf(c.stdout, "%s is the champion, in place of %s\n", action.To, action.From)
 	}
 	return err
 }
 
-func rollback(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+func rollback(ctx context.Context, c console, args []string) error {
 	flags := newFlags("rollback")
 	by := actorFlags(flags)
 	expect := flags.Uint64("expect", 0, "")
@@ -125,32 +125,32 @@ func rollback(ctx context.Context, client redis.UniversalClient, args []string, 
 	if err != nil {
 		return usageError{fmt.Errorf("%q is not a version: history lists those there are", words[1])}
 	}
-	action, err := registry.Rollback(ctx, client, kinds.All(), words[0], version, *expect, by.actor())
+	action, err := registry.Rollback(ctx, c.client, kinds.All(), words[0], version, *expect, by.actor())
 	if err != nil {
 		return err
 	}
 	if *asJSON {
-		return writeJSON(stdout, action)
+		return writeJSON(c.stdout, action)
 	}
-	_, err = fmt.Fprintf(stdout, "%s goes on from version %s, in place of %s\n", action.Model, action.To, action.From)
+	_, err = fmt.Fprintf(c.stdout, "%s goes on from version %s, in place of %s\n", action.Model, action.To, action.From)
 	return err
 }
 
-func audit(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+func audit(ctx context.Context, c console, args []string) error {
 	flags := newFlags("audit")
 	limit := flags.Int("limit", 20, "")
 	asJSON := flags.Bool("json", false, "")
 	if _, err := parseMixed(flags, args); err != nil {
 		return err
 	}
-	actions, err := registry.Audit(ctx, client, *limit)
+	actions, err := registry.Audit(ctx, c.client, *limit)
 	if err != nil {
 		return err
 	}
 	if *asJSON {
-		return writeJSON(stdout, actions)
+		return writeJSON(c.stdout, actions)
 	}
-	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "AT\tACTION\tMODEL\tFROM\tTO\tBY\tREASON")
 	for _, a := range actions {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.At.Format(time.RFC3339), a.Kind, a.Model, a.From, a.To, a.By, a.Reason)

@@ -24,6 +24,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -34,47 +36,80 @@ import (
 	"tripcast.dev/functions/registry"
 )
 
-const usage = `usage: models [--redis URL] COMMAND
+// command is what the first word of a command line names.
+type command struct {
+	name  string
+	usage string // lines of text, its arguments first
+	// redis is set where it needs one. It is then there, though perhaps not answering.
+	redis bool
+	do    func(context.Context, console, []string) error
+}
 
-  apply FILE [--warm-up] [--restart NAME,...] [--by WHO] [--reason WHY] [--json]
-                  make the models of this YAML file the ones that are served and taught.
-                  With --warm-up shadows that have learned nothing wait for their warm-up,
-                  and live labels do not teach them. --restart lets models begin anew, as
-                  they must if they have changed: what they were is kept as a snapshot, and
-                  they wait for their warm-up
-  warm-up NAME [--from-nothing] [--batch 256] [--by WHO] [--reason WHY] [--json]
-                  teach a model the labels of Kafka from the first on, and let it go on with
-                  live labels exactly where they end. It may be interrupted, and goes on when
-                  it is run again. A model that has learned live is taught --from-nothing
-  warm-up NAME --abandon
-                  let a model go on with live labels from now on, as it is: it does not
-                  learn those between
-  list [--json]   list the models and what they have learned
-  history NAME [--limit 20] [--json]
-                  show a model's snapshots and its newest commits
-  promote NAME [--expect CHAMPION] [--by WHO] [--reason WHY] [--json]
-                  make a model the champion, if it still is the one that is expected
-  rollback NAME VERSION [--expect VERSION] [--by WHO] [--reason WHY] [--json]
-                  make the state of a snapshot the model's next version, if it is still
-                  at the version that is expected; labels it has learned stay learned
-  audit [--limit 20] [--json]
-                  show what was promoted, rolled back and applied, by whom and why
-  rebuild NAME [--to-version VERSION | --to-label ID] [--from-nothing] [--labels FILE] [--out FILE] [--json]
-                  make a model again from the labels it has learned, in their order, as it
-                  is now, was at a version, or was right after a label: from the nearest
-                  snapshot before, or from nothing, with the labels of a recording or else
-                  of Kafka. Where it is not what it was, bit for bit, the exit code is 1.
-                  --out writes its state
-  evaluate --samples FILE [--models infra/models.yaml] [--only NAME,...] [--json]
-                  judge models that have learned nothing on the trips of this file, each
-                  label learned when its trip ended, the best first; it needs no Redis
+// console is where a command finds what it needs, and where it says what it has done.
+type console struct {
+	client         redis.UniversalClient // nil for a command that needs none
+	getenv         func(string) string
+	stdout, stderr io.Writer
+}
 
+// everyCommand is all there are, in the order of the usage.
+func everyCommand() []command {
+	return []command{
+		{"apply", `FILE [--warm-up] [--restart NAME,...] [--by WHO] [--reason WHY] [--json]
+make the models of this YAML file the ones that are served and taught.
+With --warm-up shadows that have learned nothing wait for their warm-up,
+and live labels do not teach them. --restart lets models begin anew, as
+they must if they have changed: what they were is kept as a snapshot, and
+they wait for their warm-up`, true, apply},
+		{"warm-up", `NAME [--from-nothing | --abandon] [--batch 256] [--by WHO] [--reason WHY] [--json]
+teach a model the labels of Kafka from the first on, and let it go on with
+live labels exactly where they end. It may be interrupted, and goes on when
+it is run again. A model that has learned live is taught --from-nothing.
+--abandon lets it go on with live labels from now on, as it is: it does not
+learn those between`, true, warmUp},
+		{"list", `[--json]
+list the models and what they have learned`, true, list},
+		{"history", `NAME [--limit 20] [--json]
+show a model's snapshots and its newest commits`, true, history},
+		{"promote", `NAME [--expect CHAMPION] [--by WHO] [--reason WHY] [--json]
+make a model the champion, if it still is the one that is expected`, true, promote},
+		{"rollback", `NAME VERSION [--expect VERSION] [--by WHO] [--reason WHY] [--json]
+make the state of a snapshot the model's next version, if it is still
+at the version that is expected; labels it has learned stay learned`, true, rollback},
+		{"audit", `[--limit 20] [--json]
+show what was promoted, rolled back and applied, by whom and why`, true, audit},
+		{"rebuild", `NAME [--to-version VERSION | --to-label ID] [--from-nothing] [--labels FILE] [--out FILE] [--json]
+make a model again from the labels it has learned, in their order, as it
+is now, was at a version, or was right after a label: from the nearest
+snapshot before, or from nothing, with the labels of a recording or else
+of Kafka. Where it is not what it was, bit for bit, the exit code is 1.
+--out writes its state`, true, rebuild},
+		{"evaluate", `--samples FILE [--models infra/models.yaml] [--only NAME,...] [--json]
+judge models that have learned nothing on the trips of this file, each
+label learned when its trip ended, the best first; it needs no Redis`, false, judge},
+	}
+}
+
+// usage says how to call them.
+func usage() string {
+	var b strings.Builder
+	b.WriteString("usage: models [--redis URL] COMMAND\n\n")
+	for _, c := range everyCommand() {
+		arguments, text, _ := strings.Cut(c.usage, "\n")
+		fmt.Fprintf(&b, "  %s %s\n", c.name, arguments)
+		for line := range strings.Lines(text + "\n") {
+			b.WriteString("                  " + line)
+		}
+	}
+	b.WriteString(`
 Redis is at --redis or $REDIS_URL, redis://localhost:6379 if neither is given; a Redis
-Cluster is redis://a:6379?addr=b:6379, or says ?cluster=true. Kafka is
-at $KAFKA_BROKERS, localhost:9092 if it is not given; $KAFKA_SECURITY_PROTOCOL and the
-others say how to reach it. What learn is told by $ID_WINDOW, $SNAPSHOT_EVERY,
-$SNAPSHOT_COUNT, $SNAPSHOT_AGE and $LINEAGE_LENGTH, warm-up wants to know, too. WHO is the user that runs this if it is not given.
-`
+Cluster is redis://a:6379?addr=b:6379, or says ?cluster=true. Kafka is at $KAFKA_BROKERS,
+localhost:9092 if it is not given; $KAFKA_SECURITY_PROTOCOL and the others say how to reach
+it. What learn is told by $ID_WINDOW, $SNAPSHOT_EVERY, $SNAPSHOT_COUNT, $SNAPSHOT_AGE and
+$LINEAGE_LENGTH, warm-up wants to know, too. WHO is the user that runs this if it is not given.
+`)
+	return b.String()
+}
 
 // Exit codes.
 const (
@@ -94,14 +129,14 @@ func main() {
 type usageError struct{ error }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	err := command(ctx, args, getenv, stdout, stderr)
+	err := dispatch(ctx, args, console{getenv: getenv, stdout: stdout, stderr: stderr})
 	var misused usageError
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, usage)
+		fmt.Fprint(stdout, usage())
 		return exitOK
 	case errors.As(err, &misused):
-		fmt.Fprintf(stderr, "models: %v\n\n%s", err, usage)
+		fmt.Fprintf(stderr, "models: %v\n\n%s", err, usage())
 		return exitUsage
 	case err != nil:
 		fmt.Fprintln(stderr, "models:", err)
@@ -110,57 +145,36 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return exitOK
 }
 
-func command(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+// dispatch does what the first word says.
+func dispatch(ctx context.Context, args []string, c console) error {
 	flags := newFlags("models")
-	url := flags.String("redis", getenv("REDIS_URL"), "")
+	url := flags.String("redis", c.getenv("REDIS_URL"), "")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if *url == "" {
 		*url = registry.DefaultURL
 	}
-	name, args := flags.Arg(0), flags.Args()
-	if len(args) > 0 {
-		args = args[1:]
-	}
-	var do func(context.Context, redis.UniversalClient, []string, io.Writer) error
-	switch name {
-	case "apply":
-		do = apply
-	case "warm-up":
-		do = func(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
-			return warmUp(ctx, client, args, getenv, stdout, stderr)
-		}
-	case "list":
-		do = list
-	case "history":
-		do = history
-	case "promote":
-		do = promote
-	case "rollback":
-		do = rollback
-	case "audit":
-		do = audit
-	case "rebuild":
-		do = func(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
-			return rebuild(ctx, client, args, getenv, stdout, stderr)
-		}
-	case "evaluate":
-		return judge(ctx, args, stdout, stderr)
-	case "":
+	if flags.NArg() == 0 {
 		return usageError{errors.New("a command is missing")}
-	default:
-		return usageError{fmt.Errorf("%q is not a command", name)}
 	}
-	client, err := registry.Open(*url)
-	if err != nil {
-		return usageError{err}
+	all := everyCommand()
+	at := slices.IndexFunc(all, func(c command) bool { return c.name == flags.Arg(0) })
+	if at < 0 {
+		return usageError{fmt.Errorf("%q is not a command", flags.Arg(0))}
 	}
-	defer client.Close()
-	return do(ctx, client, args, stdout)
+	if all[at].redis {
+		client, err := registry.Open(*url)
+		if err != nil {
+			return usageError{err}
+		}
+		defer client.Close()
+		c.client = client
+	}
+	return all[at].do(ctx, c, flags.Args()[1:])
 }
 
-func list(ctx context.Context, client redis.UniversalClient, args []string, stdout io.Writer) error {
+func list(ctx context.Context, c console, args []string) error {
 	flags := newFlags("list")
 	asJSON := flags.Bool("json", false, "")
 	if err := parse(flags, args); err != nil {
@@ -169,14 +183,14 @@ func list(ctx context.Context, client redis.UniversalClient, args []string, stdo
 	if flags.NArg() > 0 {
 		return usageError{fmt.Errorf("list does not want %q", flags.Arg(0))}
 	}
-	models, err := registry.List(ctx, client, kinds.All())
+	models, err := registry.List(ctx, c.client, kinds.All())
 	if err != nil {
 		return err
 	}
 	if *asJSON {
-		return writeJSON(stdout, models)
+		return writeJSON(c.stdout, models)
 	}
-	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MODEL\tVERSION\tLABELS\tSPEC\tBYTES\tCOMMITTED\t")
 	for _, m := range models {
 		mark, committed := "", "never"

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
 )
@@ -56,17 +54,17 @@ func parseRebuild(args []string) (rebuilding, error) {
 }
 
 // rebuild is the command of that name.
-func rebuild(ctx context.Context, client redis.UniversalClient, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+func rebuild(ctx context.Context, c console, args []string) error {
 	r, err := parseRebuild(args)
 	if err != nil {
 		return err
 	}
-	journey, err := registry.Travel(ctx, client, kinds.All(), r.model, r.to, r.fromNothing)
+	journey, err := registry.Travel(ctx, c.client, kinds.All(), r.model, r.to, r.fromNothing)
 	if err != nil {
 		return err
 	}
-	progress := progressOn(stderr)
-	labels, source, err := r.labels(ctx, journey, getenv, progress)
+	progress := progressOn(c.stderr)
+	labels, source, err := r.labels(ctx, journey, c.getenv, progress)
 	progress.clear()
 	if err != nil {
 		return fmt.Errorf("labels of model %s: %w", r.model, err)
@@ -87,9 +85,9 @@ func rebuild(ctx context.Context, client redis.UniversalClient, args []string, g
 		}
 	}
 	if r.asJSON {
-		return writeJSON(stdout, r.report(rebuilt, source))
+		return writeJSON(c.stdout, r.report(rebuilt, source))
 	}
-	_, err = io.WriteString(stdout, r.text(rebuilt, source))
+	_, err = io.WriteString(c.stdout, r.text(rebuilt, source))
 	return err
 }
 

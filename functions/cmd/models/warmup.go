@@ -78,25 +78,25 @@ func likeLearn(o *registry.CommitterOptions, getenv func(string) string) error {
 }
 
 // warmUp is the command of that name.
-func warmUp(ctx context.Context, client redis.UniversalClient, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
-	w, err := parseWarmUp(args, getenv)
+func warmUp(ctx context.Context, c console, args []string) error {
+	w, err := parseWarmUp(args, c.getenv)
 	if err != nil {
 		return err
 	}
 	if w.abandon {
-		return w.giveUp(ctx, client, stdout)
+		return w.giveUp(ctx, c.client, c.stdout)
 	}
-	k, err := kafka.FromEnv(getenv)
+	k, err := kafka.FromEnv(c.getenv)
 	if err != nil {
 		return usageError{err}
 	}
 	if err := k.Check(ctx, events.TopicLabels); err != nil {
 		return err
 	}
-	progress := progressOn(stderr)
-	log := &labelLog{merged: k.Merged(events.TopicLabels), skipped: skips{progress: progress, stderr: stderr}}
+	progress := progressOn(c.stderr)
+	log := &labelLog{merged: k.Merged(events.TopicLabels), skipped: skips{progress: progress, stderr: c.stderr}}
 	defer log.merged.Close()
-	done, err := registry.WarmUp(ctx, client, kinds.All(), w.model, log, registry.WarmUpOptions{
+	done, err := registry.WarmUp(ctx, c.client, kinds.All(), w.model, log, registry.WarmUpOptions{
 		Commits: w.commits, FromNothing: w.fromNothing, By: w.by,
 		Skipped: log.skipped.tell,
 		Progress: func(d registry.WarmedUp) {
@@ -109,7 +109,7 @@ func warmUp(ctx context.Context, client redis.UniversalClient, args []string, ge
 	if err != nil {
 		return w.unfinished(done, err)
 	}
-	return w.report(stdout, warmedUp{done, log.skipped.undecoded, "Kafka at " + k.String()})
+	return w.report(c.stdout, warmedUp{done, log.skipped.undecoded, "Kafka at " + k.String()})
 }
 
 func (w warmingUp) giveUp(ctx context.Context, client redis.UniversalClient, stdout io.Writer) error {

@@ -99,6 +99,11 @@ func Regressor(t *testing.T, opts Options, new func(width int) online.Regressor)
 		}
 	})
 	t.Run("absurd features and labels", func(t *testing.T) { absurd(t, fresh) })
+	t.Run("explanation", func(t *testing.T) {
+		for _, n := range []int{0, 1, events} {
+			explanation(t, learned(n), fresh())
+		}
+	})
 	t.Run("constant target", func(t *testing.T) { constantTarget(t, fresh()) })
 	t.Run("a feature that comes later", func(t *testing.T) { laterFeature(t, fresh()) })
 	t.Run("bounded state", func(t *testing.T) { boundedState(t, fresh(), opts.MaxStateBytes) })
@@ -146,6 +151,10 @@ func (s *summed) Predict(x []float64) float64 {
 		}
 	}
 	return sum
+}
+
+func (s *summed) Explain(features []string) online.Explanation {
+	return online.Explain(s.Transformer, features)
 }
 
 func (s *summed) Learn(x []float64, _ float64) { s.Transformer.Learn(x) }

@@ -71,6 +71,9 @@ func (w *Weights) vectors(width int) vectors {
 // Width is the number of weights.
 func (w *Weights) Width() int { return len(w.now.w) }
 
+// Steps is how many were taken, since the weights were read where they are Plain.
+func (w *Weights) Steps() uint64 { return w.steps }
+
 // Values returns the weights. They are not to be changed, and are only valid until the next step.
 func (w *Weights) Values() []float64 { return w.now.w }
 

@@ -29,8 +29,9 @@ func DefaultPolynomialConfig() PolynomialConfig { return PolynomialConfig{Degree
 // has nothing to learn.
 type PolynomialExtender struct {
 	stateless
-	terms []term // those of two factors and more
-	bias  bool
+	config PolynomialConfig
+	terms  []term // those of two factors and more
+	bias   bool
 }
 
 // term is a product: of what another feature that it gives is, and one it takes.
@@ -44,7 +45,7 @@ var (
 // NewPolynomialExtender returns an extender of vectors of this width. What it
 // gives grows with the width to the power of the degree.
 func NewPolynomialExtender(width int, config PolynomialConfig) *PolynomialExtender {
-	e := &PolynomialExtender{bias: config.IncludeBias}
+	e := &PolynomialExtender{config: config, bias: config.IncludeBias}
 	// A term goes on with the factor of its last one, or with the next one.
 	last := make([]int, width) // factor of each feature that is given
 	for i := range last {

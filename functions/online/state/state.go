@@ -105,6 +105,14 @@ func NewDecoder(data []byte, kind string, newest uint64) (*Decoder, uint64) {
 	return d, version
 }
 
+// Kind returns the kind in the header of an encoding, "" where there is none.
+func Kind(data []byte) string {
+	if len(data) == 0 || len(data) <= int(data[0]) {
+		return ""
+	}
+	return string(data[1 : 1+int(data[0])])
+}
+
 // Fail makes the decoder fail for a reason of the caller's, unless it has failed before.
 func (d *Decoder) Fail(format string, args ...any) {
 	if d.err == nil {
