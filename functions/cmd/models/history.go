@@ -8,7 +8,6 @@ import (
 	"io"
 	"os/user"
 	"slices"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -83,6 +82,8 @@ func showHistory(stdout io.Writer, snapshots []registry.Snapshot, commits []regi
 			mark = fmt.Sprintf("back to %d", c.From)
 		case registry.KindWarmUp, registry.KindRestart:
 			mark = c.Kind
+		case registry.KindImport:
+			mark = fmt.Sprintf("imported, of version %d there", c.From)
 		}
 		fmt.Fprintf(w, "%d\t%d\t%d\t%q\t%q\t%s\t%s\n", c.Version, c.Count, c.Labels, c.First, c.Last, c.At.Format(time.RFC3339), mark)
 	}
@@ -109,30 +110,6 @@ func promote(ctx context.Context, c console, args []string) error {
 	default:
 		_, err = fmt.Fprintf(c.stdout, "%s is the champion, in place of %s\n", action.To, action.From)
 	}
-	return err
-}
-
-func rollback(ctx context.Context, c console, args []string) error {
-	flags := newFlags("rollback")
-	by := actorFlags(flags)
-	expect := flags.Uint64("expect", 0, "")
-	asJSON := flags.Bool("json", false, "")
-	words, err := parseMixed(flags, args, "a model", "a version")
-	if err != nil {
-		return err
-	}
-	version, err := strconv.ParseUint(words[1], 10, 64)
-	if err != nil {
-		return usageError{fmt.Errorf("%q is not a version: history lists those there are", words[1])}
-	}
-	action, err := registry.Rollback(ctx, c.client, kinds.All(), words[0], version, *expect, by.actor())
-	if err != nil {
-		return err
-	}
-	if *asJSON {
-		return writeJSON(c.stdout, action)
-	}
-	_, err = fmt.Fprintf(c.stdout, "%s goes on from version %s, in place of %s\n", action.Model, action.To, action.From)
 	return err
 }
 
@@ -174,7 +151,20 @@ func (w whoFlags) actor() registry.Actor { return registry.Actor{Name: *w.name, 
 // parseMixed parses flags that may stand before, between and after as many
 // words as are wanted, and returns these.
 func parseMixed(flags *flag.FlagSet, args []string, wanted ...string) ([]string, error) {
-	var words []string
+	words, err := parseWords(flags, args)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(words) < len(wanted):
+		return nil, usageError{errors.New(flags.Name() + " wants " + wanted[len(words)])}
+	case len(words) > len(wanted):
+		return nil, usageError{fmt.Errorf("%s does not want %q", flags.Name(), words[len(wanted)])}
+	}
+	return words, nil
+}
+
+// parseWords parses flags that may stand anywhere among words.
+func parseWords(flags *flag.FlagSet, args []string) (words []string, err error) {
 	for len(args) > 0 {
 		if err := parse(flags, args); err != nil {
 			return nil, err
@@ -182,12 +172,6 @@ func parseMixed(flags *flag.FlagSet, args []string, wanted ...string) ([]string,
 		if args = flags.Args(); len(args) > 0 {
 			words, args = append(words, args[0]), args[1:]
 		}
-	}
-	switch {
-	case len(words) < len(wanted):
-		return nil, usageError{errors.New(flags.Name() + " wants " + wanted[len(words)])}
-	case len(words) > len(wanted):
-		return nil, usageError{fmt.Errorf("%s does not want %q", flags.Name(), words[len(wanted)])}
 	}
 	return words, nil
 }

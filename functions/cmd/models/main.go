@@ -3,9 +3,13 @@
 //	models apply infra/models.yaml    # make this the list of models, without a restart of anything
 //	models warm-up NAME               # teach a new model the labels of before, and let it go on with the live ones
 //	models list [--json]              # what each has learned
+//	models show NAME                  # what a model has learned, as text or as a picture
+//	models diff NAME 7 now            # what has changed since a version, or between two models
 //	models history NAME               # how a model came about, and what it can go back to
 //	models promote NAME               # make it the champion
-//	models rollback NAME VERSION      # go back to a snapshot
+//	models rollback NAME VERSION      # go back to a snapshot, or to any version with --rebuild
+//	models export NAME                # a version of it as a file
+//	models import FILE                # and here, or in another Redis, as its next version
 //	models audit                      # who promoted and rolled back what, and why
 //	models rebuild NAME               # make a model again from its labels, and compare it, bit for bit
 //	models evaluate --samples FILE    # how each would have done on recorded trips
@@ -69,15 +73,29 @@ it is run again. A model that has learned live is taught --from-nothing.
 learn those between`, true, warmUp},
 		{"list", `[--json]
 list the models and what they have learned`, true, list},
+		{"show", `NAME [--version VERSION] [--depth 6] [--rows 20] [--svg FILE] [--json]
+show where a model is, or a snapshot of it, and what it has learned: counts,
+coefficients the largest first, trees as far down as --depth, 0 for all;
+--svg draws its trees`, true, show},
+		{"diff", `NAME VERSION VERSION | NAME NAME [--rows 20] [--json]
+show what two snapshots of a model, or what two models have not in common;
+"now" is the version where it is`, true, diff},
 		{"history", `NAME [--limit 20] [--json]
 show a model's snapshots and its newest commits`, true, history},
 		{"promote", `NAME [--expect CHAMPION] [--by WHO] [--reason WHY] [--json]
 make a model the champion, if it still is the one that is expected`, true, promote},
-		{"rollback", `NAME VERSION [--expect VERSION] [--by WHO] [--reason WHY] [--json]
+		{"rollback", `NAME VERSION [--rebuild [--labels FILE]] [--expect VERSION] [--by WHO] [--reason WHY] [--json]
 make the state of a snapshot the model's next version, if it is still
-at the version that is expected; labels it has learned stay learned`, true, rollback},
+at the version that is expected; labels it has learned stay learned.
+With --rebuild it is any version, made again as rebuild does`, true, rollback},
+		{"export", `NAME [--version VERSION] [--out FILE] [--json]
+write where a model is, or a snapshot of it, to a file that has all of it,
+NAME-VERSION.model if it is not given`, true, export},
+		{"import", `FILE [--as NAME] [--expect VERSION] [--by WHO] [--reason WHY] [--json]
+make what was exported the next version of the model of its name, or of
+another that has its specification; what is here can be gone back to`, true, importFile},
 		{"audit", `[--limit 20] [--json]
-show what was promoted, rolled back and applied, by whom and why`, true, audit},
+show what was promoted, rolled back, imported and applied, by whom and why`, true, audit},
 		{"rebuild", `NAME [--to-version VERSION | --to-label ID] [--from-nothing] [--labels FILE] [--out FILE] [--json]
 make a model again from the labels it has learned, in their order, as it
 is now, was at a version, or was right after a label: from the nearest
@@ -191,14 +209,11 @@ func list(ctx context.Context, c console, args []string) error {
 		return writeJSON(c.stdout, models)
 	}
 	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MODEL\tVERSION\tLABELS\tSPEC\tBYTES\tCOMMITTED\t")
+	fmt.Fprintln(w, "MODEL\tVERSION\tLABELS\tSPEC\tBYTES\tCOMMITTED\tAGE\t")
 	for _, m := range models {
-		mark, committed := "", "never"
-		if m.Champion {
-			mark = "champion"
-		}
+		mark, committed, age := role(m), "never", "-"
 		if !m.Committed.IsZero() {
-			committed = m.Committed.Format(time.RFC3339)
+			committed, age = m.Committed.Format(time.RFC3339), since(m.Committed)
 		}
 		if m.Warming {
 			mark = "warming up"
@@ -206,9 +221,32 @@ func list(ctx context.Context, c console, args []string) error {
 		if m.Broken != "" {
 			mark += " BROKEN: " + m.Broken
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%.12s\t%d\t%s\t%s\n", m.Name, m.Version, m.Count, m.Spec, m.StateBytes, committed, mark)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%.12s\t%d\t%s\t%s\t%s\n", m.Name, m.Version, m.Count, m.Spec, m.StateBytes, committed, age, mark)
 	}
 	return w.Flush()
+}
+
+// role is whether a model is the one that is served.
+func role(m registry.Info) string {
+	if m.Champion {
+		return "champion"
+	}
+	return "shadow"
+}
+
+// since is how long ago something was, in the largest unit that says so. The
+// clock is not Redis's: what is still to come is now.
+func since(at time.Time) string {
+	switch d := max(time.Since(at), 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	default:
+		return fmt.Sprintf("%d d", d/(24*time.Hour))
+	}
 }
 
 func writeJSON(stdout io.Writer, v any) error {

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -59,28 +58,12 @@ func rebuild(ctx context.Context, c console, args []string) error {
 	if err != nil {
 		return err
 	}
-	journey, err := registry.Travel(ctx, c.client, kinds.All(), r.model, r.to, r.fromNothing)
+	rebuilt, source, err := r.make(ctx, c)
 	if err != nil {
-		return err
-	}
-	progress := progressOn(c.stderr)
-	labels, source, err := r.labels(ctx, journey, c.getenv, progress)
-	progress.clear()
-	if err != nil {
-		return fmt.Errorf("labels of model %s: %w", r.model, err)
-	}
-	progress.tell("rebuilding %s from %d labels", r.model, len(labels))
-	rebuilt, err := journey.Rebuild(labels)
-	progress.clear()
-	var missing *registry.MissingError
-	switch {
-	case errors.As(err, &missing):
-		return fmt.Errorf("%w: %s has them no more, or never had: a recording of the topic that does is what --labels wants", err, source)
-	case err != nil:
 		return err
 	}
 	if r.out != "" {
-		if err := os.WriteFile(r.out, rebuilt.State, 0o644); err != nil {
+		if err := writeWhole(r.out, rebuilt.State); err != nil {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
@@ -89,6 +72,28 @@ func rebuild(ctx context.Context, c console, args []string) error {
 	}
 	_, err = io.WriteString(c.stdout, r.text(rebuilt, source))
 	return err
+}
+
+// make rebuilds the model, and says where its labels came from.
+func (r rebuilding) make(ctx context.Context, c console) (*registry.Rebuilt, string, error) {
+	journey, err := registry.Travel(ctx, c.client, kinds.All(), r.model, r.to, r.fromNothing)
+	if err != nil {
+		return nil, "", err
+	}
+	progress := progressOn(c.stderr)
+	labels, source, err := r.labels(ctx, journey, c.getenv, progress)
+	progress.clear()
+	if err != nil {
+		return nil, "", fmt.Errorf("labels of model %s: %w", r.model, err)
+	}
+	progress.tell("rebuilding %s from %d labels", r.model, len(labels))
+	rebuilt, err := journey.Rebuild(labels)
+	progress.clear()
+	var missing *registry.MissingError
+	if errors.As(err, &missing) {
+		err = fmt.Errorf("%w: %s has them no more, or never had: a recording of the topic that does is what --labels wants", err, source)
+	}
+	return rebuilt, source, err
 }
 
 // rebuiltModel is what became of it, as JSON.
