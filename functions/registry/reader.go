@@ -99,7 +99,7 @@ func (r *Reader) Models(ctx context.Context) (*Models, error) {
 	models := r.current.Load()
 	if models != nil {
 		age := time.Since(models.asOf)
-		if age < r.opts.MaxAge/4 {
+		if age < r.opts.MaxAge/8 {
 			return models, nil
 		}
 		if age < r.opts.MaxAge || (age < r.opts.MaxStale && r.failedLately()) {

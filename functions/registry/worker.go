@@ -49,7 +49,9 @@ type worker struct {
 	compared time.Time        // when that was found out
 	x        []float64
 	state    []byte
-	reported string // the error that was logged last
+	reported string        // the error that was logged last
+	took     time.Duration // the last attempt to commit
+	met      time.Time     // when another learner was met last
 }
 
 func newWorker(client redis.UniversalClient, kinds online.Kinds, spec online.Spec, opts CommitterOptions) *worker {
@@ -105,31 +107,39 @@ func (w *worker) run() {
 			return
 		}
 		w.commit(batch)
-		clear(batch)
+		clear(batch[:cap(batch)])
+		w.yield()
 	}
 }
 
-// gather waits for jobs and appends all that are there, as far as they fit.
-// What was handed over together stays together. None at all is the end.
+// gather waits for jobs and appends all that are there, as far as they fit. None
+// at all is the end.
 func (w *worker) gather(batch []job) []job {
-	together, ok := w.next, w.next != nil
-	if !ok {
-		together, ok = <-w.jobs
-	}
-	w.next = nil
-	for ok {
-		if len(batch)+len(together) > w.opts.MaxBatch {
-			w.next = together
-			break
-		}
-		batch = append(batch, together...)
-		select {
-		case together, ok = <-w.jobs:
-		default:
+	if w.next == nil {
+		together, ok := <-w.jobs
+		if !ok {
 			return batch
 		}
+		w.next = together
 	}
-	return batch
+	return w.more(batch)
+}
+
+// more appends the jobs that are there by now. What was handed over together
+// stays together.
+func (w *worker) more(batch []job) []job {
+	for {
+		if w.next == nil {
+			select {
+			case w.next = <-w.jobs: // nil once it is closed
+			default:
+			}
+		}
+		if w.next == nil || len(batch)+len(w.next) > w.opts.MaxBatch {
+			return batch
+		}
+		batch, w.next = append(batch, w.next...), nil
+	}
 }
 
 // commit retries a batch until every job has its outcome or nobody waits for it.
@@ -140,7 +150,9 @@ func (w *worker) commit(batch []job) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), w.opts.MaxWait)
+		started := time.Now()
 		outcomes, err := w.try(ctx, batch)
+		w.took = time.Since(started)
 		cancel()
 		if err == nil {
 			w.last.Store(nil)
@@ -165,6 +177,10 @@ func (w *worker) commit(batch []job) {
 		case errors.As(err, &panicked):
 			w.report(err)
 			batch = refuse(batch, w.spec.Name, panicked)
+		case errors.Is(err, ErrBusy):
+			w.report(err)
+			w.yield()
+			batch = w.more(batch)
 		default:
 			w.report(err)
 			time.Sleep(pause(attempt))
@@ -208,6 +224,16 @@ func (w *worker) report(err error) {
 	w.reported = text
 }
 
+// yield lets other learners have their turn, if there are any: whoever commits
+// has the state at hand and would be first again and again with a few labels,
+// while those who have to read it first come too late with many. It also lets
+// labels gather: what limits learners that race is how often they can commit.
+func (w *worker) yield() {
+	if time.Since(w.met) < time.Second {
+		time.Sleep(rand.N(min(4*w.took, 100*time.Millisecond) + 1))
+	}
+}
+
 // pause is a random while, longer with every attempt.
 func pause(attempt int) time.Duration {
 	limit := min(time.Millisecond<<min(attempt, 10), 100*time.Millisecond)
@@ -246,6 +272,7 @@ func (w *worker) try(ctx context.Context, batch []job) (outcomes []Outcome, err 
 	case err == nil:
 		return outcomes, nil
 	case errors.Is(err, redis.TxFailedErr):
+		w.met = time.Now()
 		return nil, fmt.Errorf("%w: another learner has committed to model %s", ErrBusy, name)
 	case isOurs(err):
 		return nil, err
@@ -389,6 +416,9 @@ func (w *worker) catchUp(ctx context.Context, tx *redis.Tx, h head) error {
 	pipeline, err := load(w.spec, h)
 	if err != nil {
 		return err
+	}
+	if w.pipeline != nil {
+		w.met = time.Now()
 	}
 	w.pipeline, w.at = pipeline, h.commit
 	return nil
