@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"flag"
 	"math"
 	"os"
 	"slices"
@@ -15,8 +14,6 @@ import (
 
 	"tripcast.dev/functions/online"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // exportable is a version that is the same every time.
 func exportable(t testing.TB) *Kept {

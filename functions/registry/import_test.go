@@ -41,7 +41,7 @@ func (s store) exported(t testing.TB, model string, version uint64) *Kept {
 // elsewhere is another Redis, in which a model has learned labels 0 to n-1.
 func elsewhere(t *testing.T, model string, n int) store {
 	t.Helper()
-	s := store{miniredis.RunT(t).Addr()}
+	s := storeAt(miniredis.RunT(t).Addr())
 	s.applied(t, model)
 	learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: time.Hour}), 0, n)
 	return s

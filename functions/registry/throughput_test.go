@@ -20,7 +20,7 @@ import (
 
 var (
 	benchLabels = flag.Int("registry.labels", 0, "measure with so many `labels`: see TestThroughput")
-	update      = flag.Bool("update", false, "write what was measured into docs/bench-registry.md")
+	update      = flag.Bool("update", false, "write the golden files, or what was measured into docs/bench-registry.md")
 )
 
 const (

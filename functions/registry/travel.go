@@ -135,7 +135,7 @@ func (t traveller) try(ctx context.Context) (*Journey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(places) == 0 {
+	if len(places) == 0 && base.Version == 0 {
 		return nil, fmt.Errorf("%w: version %d of model %s has learned nothing: that is where it was restarted", ErrNotFound, to.Version, t.spec.Name)
 	}
 	if err := t.learned(ctx, j, places); err != nil {

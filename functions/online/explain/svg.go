@@ -82,7 +82,7 @@ func (d *drawing) tree(root *online.Node, path string) {
 	d.width = max(d.width, float64(utf8.RuneCountInString(path))*glyph)
 	_, depth := d.node(root, 0)
 	d.width = max(d.width, d.next-margin)
-	d.height = d.top - margin + float64(depth)*levelStep + boxHeight + title
+	d.height = d.top - margin + float64(float64(depth)*levelStep) + boxHeight + title
 }
 
 // measure finds the longest text and the range of the means.
@@ -136,9 +136,9 @@ func (d *drawing) node(n *online.Node, depth int) (middle float64, deepest int) 
 		middles[i], deep = d.node(c.node, depth+1)
 		deepest = max(deepest, deep)
 	}
-	y := d.top + float64(depth)*levelStep
+	y := d.top + float64(float64(depth)*levelStep)
 	if len(children) == 0 {
-		middle = d.next + d.box/2
+		middle = d.next + float64(d.box/2)
 		d.next += d.box + gap
 	} else {
 		middle = (middles[0] + middles[1]) / 2
@@ -146,7 +146,7 @@ func (d *drawing) node(n *online.Node, depth int) (middle float64, deepest int) 
 	for i, c := range children {
 		d.line(middle, y+boxHeight, middles[i], y+levelStep, c.answer)
 	}
-	d.draw(n, middle-d.box/2, y, d.text(n, depth))
+	d.draw(n, middle-float64(d.box/2), y, d.text(n, depth))
 	return middle, deepest
 }
 
@@ -156,7 +156,7 @@ func (d *drawing) line(x1, y1, x2, y2 float64, answer string) {
 		dash = ` stroke-dasharray="4 3"`
 	}
 	fmt.Fprintf(&d.lines, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#888"%s/>`+"\n", x1, y1, x2, y2, dash)
-	fmt.Fprintf(&d.lines, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="#555" font-size="11">%s</text>`+"\n", (x1+2*x2)/3, (y1+2*y2)/3, answer)
+	fmt.Fprintf(&d.lines, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="#555" font-size="11">%s</text>`+"\n", (x1+x2+x2)/3, (y1+y2+y2)/3, answer)
 }
 
 func (d *drawing) draw(n *online.Node, x, y float64, lines []string) {
@@ -165,9 +165,9 @@ func (d *drawing) draw(n *online.Node, x, y float64, lines []string) {
 		radius = 12
 	}
 	fmt.Fprintf(&d.boxes, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="%d" fill="%s" stroke="#555"/>`+"\n", x, y, d.box, boxHeight, radius, d.shade(n.Mean))
-	first := y + boxHeight/2 + 4 - float64(len(lines)-1)*lineStep/2
+	first := y + boxHeight/2 + 4 - float64(float64(len(lines)-1)*lineStep/2)
 	for i, line := range lines {
-		fmt.Fprintf(&d.boxes, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n", x+d.box/2, first+float64(i)*lineStep, html.EscapeString(line))
+		fmt.Fprintf(&d.boxes, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n", x+float64(d.box/2), first+float64(float64(i)*lineStep), html.EscapeString(line))
 	}
 }
 
@@ -175,8 +175,8 @@ func (d *drawing) draw(n *online.Node, x, y float64, lines []string) {
 func (d *drawing) shade(mean float64) string {
 	part := 0.0
 	if d.high > d.low { // halved, as the largest labels differ by more than a float can say
-		part = (mean/2 - d.low/2) / (d.high/2 - d.low/2)
+		part = (float64(mean/2) - float64(d.low/2)) / (float64(d.high/2) - float64(d.low/2))
 	}
-	mix := func(light, dark float64) int { return int(light + part*(dark-light)) }
+	mix := func(light, dark float64) int { return int(light + float64(part*(dark-light))) }
 	return fmt.Sprintf("#%02x%02x%02x", mix(0xf2, 0x8a), mix(0xf7, 0xb7), mix(0xfc, 0xe4))
 }
