@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -20,6 +21,7 @@ import (
 
 	"golang.org/x/term"
 
+	"tripcast.dev/events"
 	"tripcast.dev/events/recordings"
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/evaluate"
@@ -32,12 +34,13 @@ import (
 
 const backtestUsage = `local backtest asks models about recorded trips as if they had served them: every
 trip at its start, every label learned at its drop-off. The features are those of
-sql/, evaluated once over all of the trips. It opens no socket, and given the same
+sql/, or of a program of your own, evaluated once over all of the trips. It opens no socket, and given the same
 trips and models it reports the same to the last bit.
 
   go run ./local backtest --trips trips.csv.gz
   go run ./local backtest --trips recording.jsonl.gz --models my.yaml --html report.html
   go run ./local backtest --trips synthetic --limit 20000 --compare city-grid-neighbors city-grid
+  go run ./local backtest --trips local/bikes/events.jsonl.gz --sql local/bikes/sql --models local/bikes/models.yaml
 
 The exit code is 1 if a model stopped, or if the trips could not be read to their
 end; the report is of what came before.
@@ -55,16 +58,22 @@ type backtestOptions struct {
 	period    time.Duration
 	workers   int
 
+	sqlDir     string    // of a program; empty: as built in
+	set        variables // of it
+	statements []sql.Statement
+
 	html, json, samples string // files
 }
 
 func parseBacktest(in invocation) (backtestOptions, error) {
-	var o backtestOptions
+	o := backtestOptions{set: variables{}}
 	flags := in.flags("backtest", backtestUsage)
 	flags.StringVar(&o.trips, "trips", "", "a recording, as local record writes it, or a `file` of trips in the columns of Kaggle's NYC Taxi Trip Duration (.csv, .gz, .zip), or synthetic")
 	flags.IntVar(&o.limit, "limit", 0, "ask about no more than so many trips; 0 is no limit")
 	flags.Uint64Var(&o.synthetic.Seed, "seed", 1, "which synthetic trips")
 	flags.StringVar(&o.models, "models", "", "catalogue `file` (else infra/models.yaml as built in)")
+	flags.StringVar(&o.sqlDir, "sql", "", sqlFlag)
+	o.set.flags(flags)
 	only := flags.String("only", "", "ask only these `models`, comma-separated")
 	compare := flags.String("compare", "", "test whether the errors of two `models`, A B or A,B, differ by more than chance")
 	flags.DurationVar(&o.period, "period", 0, "report errors over time by so long (else by day, or by hour where the trips are of less than three)")
@@ -124,7 +133,28 @@ func (o *backtestOptions) check() error {
 			return fmt.Errorf("--trips: %w", err)
 		}
 	}
-	return nil
+	return o.chooseProgram()
+}
+
+// chooseProgram reads the SQL. The name of the broker is part of it; nobody connects
+// to it.
+func (o *backtestOptions) chooseProgram() (err error) {
+	if o.sqlDir == "" {
+		o.statements, err = programOf(nil, "localhost:9092", o.set)
+		return err
+	}
+	if _, o.statements, err = openProgram(o.sqlDir, o.set); err != nil || readsTrips(o.statements) {
+		return err
+	}
+	if !o.recorded() {
+		return fmt.Errorf("--trips %s would be fed into %s and %s, which %s does not read: a recording of %s is what it needs",
+			o.trips, events.TopicPickUps, events.TopicDropOffs, o.sqlDir, strings.Join(inputsOf(o.statements), ", "))
+	}
+	return needModels(o.sqlDir, o.models)
+}
+
+func (o *backtestOptions) recorded() bool {
+	return o.trips != simulate.TripsSynthetic && isRecording(o.trips)
 }
 
 func backtestCommand(ctx context.Context, in invocation) error {
@@ -219,16 +249,11 @@ func (o *backtestOptions) catalogueName() string {
 // returned beside the trips that came before it.
 func (o *backtestOptions) read(ctx context.Context, stderr io.Writer, line *progressLine) (*backtest.Trips, error) {
 	defer line.clear()
-	// The name of the broker is part of the program; nobody connects to it.
-	statements, err := sql.Load(sql.Files(), sql.Defaults())
-	if err != nil {
-		return nil, err
-	}
 	records, closeFile, err := o.records(ctx, stderr)
 	if err != nil {
 		return nil, err
 	}
-	trips, err := backtest.Read(ctx, statements, line.reading(records))
+	trips, err := backtest.Read(ctx, o.statements, line.reading(records))
 	if trips != nil && o.limit > 0 && len(trips.Samples) > o.limit {
 		trips.Samples = trips.Samples[:o.limit]
 	}
@@ -238,7 +263,7 @@ func (o *backtestOptions) read(ctx context.Context, stderr io.Writer, line *prog
 // records are those of a recording, or of the trips of a file or made up. A file
 // is told by what is in it.
 func (o *backtestOptions) records(ctx context.Context, stderr io.Writer) (iter.Seq2[recordings.Record, error], func() error, error) {
-	if o.trips != simulate.TripsSynthetic && isRecording(o.trips) {
+	if o.recorded() {
 		r, err := recordings.Open(o.trips)
 		if err != nil {
 			return nil, nil, err
@@ -315,6 +340,12 @@ func (o *backtestOptions) command() string {
 	}
 	if o.limit > 0 {
 		words = append(words, fmt.Sprintf("--limit %d", o.limit))
+	}
+	if o.sqlDir != "" {
+		words = append(words, "--sql", quoted(o.sqlDir))
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.set)) {
+		words = append(words, "--set", quoted(name+"="+o.set[name]))
 	}
 	if o.models != "" {
 		words = append(words, "--models", quoted(o.models))

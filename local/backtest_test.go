@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -331,5 +332,40 @@ func TestBacktestOfRecordedTrips(t *testing.T) {
 	}
 	if c := r.Comparisons[0]; !(c.P < 1e-4) || !strings.HasPrefix(c.Verdict, "city-grid-neighbors is better than city-grid by 13.1 s a trip") {
 		t.Errorf("compared: %s", c.Verdict)
+	}
+}
+
+// A stream of one's own is judged about as it is when it is played, where labels are
+// learned in the order in which their events arrive.
+func TestBacktestOfOwnStream(t *testing.T) {
+	args := []string{"--trips", bikesFolder + "events.jsonl.gz", "--sql", bikesFolder + "sql", "--models", bikesFolder + "models.yaml"}
+	r, log := backtestReport(t, args...)
+	if r.Trips != spellsEnded || len(r.Models) != 3 || !strings.Contains(log, strconv.Itoa(spellsBegun-spellsEnded)) {
+		t.Errorf("%d spells, %d models, said %q", r.Trips, len(r.Models), log)
+	}
+	played := map[string]float64{"factors": 1088.6, "mean": 1667.1, "nearest": 1241.0} // as README has it
+	for _, m := range r.Models {
+		if by := float64(m.MAE) / played[m.Name]; m.Count != spellsEnded || !(by > 0.99 && by < 1.01) {
+			t.Errorf("%s is off by %v s in %d spells, played by %v", m.Name, m.MAE, m.Count, played[m.Name])
+		}
+	}
+	if want := "go run ./local backtest --trips " + args[1] + " --sql " + args[3] + " --models " + args[5]; r.Origin.Command != want {
+		t.Errorf("made by %s, want %s", r.Origin.Command, want)
+	}
+	for _, c := range []struct{ args, want []string }{
+		{[]string{"--sql", bikesFolder + "sql", "--trips", args[1]}, []string{"--models FILE"}},
+		{[]string{"--sql", bikesFolder + "sql", "--models", args[5], "--trips", "synthetic", "--limit", "10"}, []string{"--trips synthetic", "emptied, refilled"}},
+		{[]string{"--sql", "nowhere", "--trips", args[1]}, []string{"--sql", "nowhere"}},
+		{[]string{"--set", "no_such=1", "--trips", args[1]}, []string{"no_such"}},
+	} {
+		code, _, log := backtestRun(t, c.args...)
+		if code != exitUsage {
+			t.Errorf("%q: exit code %d", c.args, code)
+		}
+		for _, part := range c.want {
+			if !strings.Contains(log, part) {
+				t.Errorf("%q does not say %q:\n%s", c.args, part, log)
+			}
+		}
 	}
 }

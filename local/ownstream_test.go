@@ -307,12 +307,27 @@ func TestTallyOfOwnStream(t *testing.T) {
 		t.Errorf("missing are %q", missing)
 	}
 
+	// Whoever has seen all sees what comes into topics that are made only now.
+	caughtUp := func() bool {
+		t.Helper()
+		all, err := counting.caughtUp(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if !caughtUp() {
+		t.Error("topics that do not exist are not caught up with")
+	}
 	if err := makeTopics(t.Context(), k, ofTrips); err != nil {
 		t.Fatal(err)
 	}
 	produce(events.TopicPickUps, "b", "{}")
 	produce(events.TopicPickUps, "c", "{}")
-	until(t, "the pick-ups", func() bool { return counting.started() == 2 })
+	until(t, "all of the new topics", caughtUp)
+	if n := counting.started(); n != 2 {
+		t.Errorf("with all caught up with, %d trips have begun, want 2", n)
+	}
 }
 
 func until(t *testing.T, what string, is func() bool) {

@@ -247,7 +247,6 @@ func (s *system) startFunctions(ctx context.Context) (err error) {
 	if s.tally, err = newTally(s.kafka, s.log); err != nil {
 		return err
 	}
-	s.tally.own = !readsTrips(s.statements)
 	s.closing(s.tally.client.Close)
 	s.eventing, err = s.startSinks(ctx, s.kafka, s.listen.ingress, s.urls, eventing.Observer{Delivered: s.heard})
 	if err != nil {

@@ -29,7 +29,6 @@ import (
 type tally struct {
 	client *kgo.Client
 	log    *slog.Logger
-	own    bool     // the stream is known to be none of trips
 	absent []string // of ofTrips, those that are not there yet
 
 	mu         sync.Mutex
@@ -43,9 +42,15 @@ type tally struct {
 	lags       []int32 // ms, one a trip
 	recent     ring
 	staleness  staleness
-	clock      time.Time // the city's, as the last pick-up tells it
-	span       [2]int64  // record times of the first pick-up and the last label, ms
-	moved      time.Time // when anything was last counted
+	clock      time.Time                // the city's, as the last pick-up tells it
+	span       [2]int64                 // record times of the first pick-up and the last label, ms
+	read       map[topicPartition]int64 // of the topics of trips: the first offset that has not been counted
+	moved      time.Time                // when anything was last counted
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
 }
 
 // trip is what the topics have said of one trip.
@@ -113,6 +118,7 @@ var (
 func newTally(k kafka.Connection, log *slog.Logger) (*tally, error) {
 	client, err := k.Client(
 		kgo.ClientID("tripcast-tally"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.KeepControlRecords(), // they have offsets, and may be the last
 	)
 	if err != nil {
 		return nil, err
@@ -120,7 +126,7 @@ func newTally(k kafka.Connection, log *slog.Logger) (*tally, error) {
 	return &tally{
 		client: client, log: log,
 		trips: map[string]*trip{}, records: map[string]int64{}, distinct: map[string]int64{},
-		models: map[string]*errorSums{}, moved: time.Now(),
+		models: map[string]*errorSums{}, read: map[topicPartition]int64{}, moved: time.Now(),
 	}, nil
 }
 
@@ -155,11 +161,6 @@ func (t *tally) fromStart(ctx context.Context) error {
 // brokers: a cluster agrees on it first.
 const newTopic = 15 * time.Second
 
-// newTopicOfTrips is how long it is thought that there will be trips: whoever plays
-// them may create their topics only now, and a short run would be over before they
-// are looked for again.
-const newTopicOfTrips = 3 * time.Second
-
 func (t *tally) from(ctx context.Context, what string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) error {
 	for began := time.Now(); ; {
 		offsets, err := list(ctx, slices.Concat(counted, ofTrips)...)
@@ -167,11 +168,11 @@ func (t *tally) from(ctx context.Context, what string, list func(context.Context
 			t.absent = withoutUnknown(offsets)
 			err = offsets.Error()
 		}
-		if err == nil && (len(t.absent) == 0 || t.own || time.Since(began) > newTopicOfTrips) {
-			t.client.AddConsumePartitions(offsets.KOffsets())
+		if err == nil {
+			t.consume(offsets)
 			return nil
 		}
-		if err != nil && (!errors.Is(err, kerr.UnknownTopicOrPartition) || time.Since(began) > newTopic) {
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Since(began) > newTopic {
 			return fmt.Errorf("asking for the %s of the topics: %w", what, err)
 		}
 		select {
@@ -207,8 +208,42 @@ func (t *tally) look(ctx context.Context) {
 	absent := withoutUnknown(offsets)
 	if offsets.Error() == nil {
 		t.absent = absent
-		t.client.AddConsumePartitions(offsets.KOffsets())
+		t.consume(offsets)
 	}
+}
+
+// consume counts what is in these partitions from these offsets on.
+func (t *tally) consume(offsets kadm.ListedOffsets) {
+	t.mu.Lock()
+	offsets.Each(func(o kadm.ListedOffset) {
+		if slices.Contains(ofTrips, o.Topic) {
+			t.read[topicPartition{o.Topic, o.Partition}] = o.Offset
+		}
+	})
+	t.mu.Unlock()
+	t.client.AddConsumePartitions(offsets.KOffsets())
+}
+
+// caughtUp reports whether all that is in the topics of trips now has been counted.
+// Whoever plays trips may have created them when the counting had long begun, and a
+// short run could be over before they are looked for again.
+func (t *tally) caughtUp(ctx context.Context) (bool, error) {
+	ends, err := kadm.NewClient(t.client).ListCommittedOffsets(ctx, ofTrips...)
+	if err == nil {
+		withoutUnknown(ends)
+		err = ends.Error()
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking for the ends of the topics of trips: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := true
+	ends.Each(func(end kadm.ListedOffset) {
+		read, known := t.read[topicPartition{end.Topic, end.Partition}]
+		all = all && known && read >= end.Offset
+	})
+	return all, nil
 }
 
 // lookAgain is how long topics that are missing are not looked for.
@@ -238,6 +273,12 @@ func (t *tally) run(ctx context.Context) {
 
 func (t *tally) record(r *kgo.Record) {
 	t.moved = time.Now()
+	if slices.Contains(ofTrips, r.Topic) {
+		t.read[topicPartition{r.Topic, r.Partition}] = r.Offset + 1
+	}
+	if r.Attrs.IsControl() {
+		return
+	}
 	if r.Topic == events.TopicDeadLetters {
 		t.deadLetter(r)
 		return

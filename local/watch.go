@@ -135,6 +135,13 @@ func (w *watcher) wait(ctx context.Context) error {
 		// Who plays trips without end has some on their way at any moment.
 		others := max(0, w.books.tally.started()-w.expect)
 		done, err := w.books.settled(ctx, w.expect, others)
+		if err == nil && done {
+			done, err = w.books.tally.caughtUp(ctx)
+			if err != nil && w.books.tally.quiet() < w.patience {
+				w.log.Warn("the topics of trips cannot be asked for, trying again", "err", err)
+				err = nil
+			}
+		}
 		if done || err != nil {
 			return err
 		}

@@ -181,6 +181,7 @@ func (d *dashboard) forEveryone(t *testing.T) {
 
 // withoutScript sees numbers on every page where scripts do not run.
 func (d *dashboard) withoutScript(t *testing.T) {
+	d.traffic(t)
 	var completed int
 	d.step(t, "withoutScript", map[string]any{"url": d.page, "model": promoted, "trip": d.ended}, &completed)
 	if completed <= 0 {

@@ -151,13 +151,13 @@ func (e *engine) advance(ctx context.Context, now time.Time, in map[string][]row
 		s := e.sources[name]
 		deltas[s] = delta{added: rows}
 		for _, r := range rows {
-			s.rows[r.partition] = []string{r.data}
+			s.kept.set(r.partition, []string{r.data}, nil)
 		}
 	}
 	// A source's rows are there for one tick: its views keep what they need.
 	defer func() {
 		for name := range in {
-			clear(e.sources[name].rows)
+			e.sources[name].kept.reset()
 		}
 	}()
 	for _, v := range e.views {
@@ -310,11 +310,9 @@ func (v *view) wake() {
 		if i > 0 && v.strategy != whole {
 			break
 		}
-		for partition, rows := range in.relation.rows {
-			for _, data := range rows {
-				v.pending[i].added = append(v.pending[i].added, row{partition, data})
-			}
-		}
+		in.relation.each(func(partition, data string) {
+			v.pending[i].added = append(v.pending[i].added, row{partition, data})
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,12 +71,11 @@ func TestWhatCannotBeComputed(t *testing.T) {
 				var all []string
 				columns := e.byName["w"].columns
 				values := make([]value, len(columns))
-				for _, partition := range sortedKeys(e.byName["w"].out.rows) {
-					for _, data := range e.byName["w"].out.rows[partition] {
-						decodeRow(data, columns, values)
-						all = append(all, values[0].text+"="+textOf(columns[1].kind, values[1]))
-					}
-				}
+				e.byName["w"].out.each(func(_, data string) {
+					decodeRow(data, columns, values)
+					all = append(all, values[0].text+"="+textOf(columns[1].kind, values[1]))
+				})
+				slices.Sort(all)
 				return strings.Join(all, " ")
 			}
 			advance := func(at time.Time, rows ...row) {

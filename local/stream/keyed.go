@@ -151,12 +151,6 @@ func (v *view) feed(partitions []string) {
 	v.begins = v.begins[:0]
 	for n, name := range partitions {
 		v.begins = append(v.begins, len(driver.feed.rows))
-		if driver.columns == nil {
-			for _, data := range driver.relation.rows[name] {
-				driver.feed.rows = append(driver.feed.rows, fed{partition: int64(n), data: data})
-			}
-			continue
-		}
 		driver.relation.find(driver.by, []byte(name), func(_, data string) {
 			driver.feed.rows = append(driver.feed.rows, fed{partition: int64(n), data: data})
 		})

@@ -210,12 +210,10 @@ func (h *harness) compare(v *view) error {
 	}
 	var got []string
 	values := make([]value, len(v.columns))
-	for _, rows := range v.out.rows {
-		for _, data := range rows {
-			decodeRow(data, v.columns, values)
-			got = append(got, string(appendRow(nil, v.columns, oneZero(v.columns, values))))
-		}
-	}
+	v.out.each(func(_, data string) {
+		decodeRow(data, v.columns, values)
+		got = append(got, string(appendRow(nil, v.columns, oneZero(v.columns, values))))
+	})
 	slices.Sort(got)
 	if len(got) != v.out.count {
 		return fmt.Errorf("view %s (%s) counts %d rows and has %d", v.name, v.strategy, v.out.count, len(got))
@@ -260,9 +258,7 @@ func (h *harness) replay(sunk map[string]delta) error {
 		for data, n := range rows {
 			replayed = append(replayed, slices.Repeat([]string{data}, n)...)
 		}
-		for _, partition := range v.out.rows {
-			kept = append(kept, partition...)
-		}
+		v.out.each(func(_, data string) { kept = append(kept, data) })
 		slices.Sort(replayed)
 		slices.Sort(kept)
 		if !slices.Equal(replayed, kept) {

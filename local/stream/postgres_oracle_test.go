@@ -335,11 +335,9 @@ func (c *compared) each(ctx context.Context, v *view, each func(data string) err
 		defer c.queries.unload(q)
 		return q.run(ctx, nil, func(values []value) error { return each(string(appendRow(nil, v.columns, values))) })
 	}
-	for _, partition := range v.out.rows {
-		for _, data := range partition {
-			if err := each(data); err != nil {
-				return err
-			}
+	for _, f := range v.out.all(nil) {
+		if err := each(f.data); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -136,21 +137,21 @@ func (o *overKafka) predict() {
 	defer e.mu.Unlock()
 	v := e.byName["features"]
 	values := make([]value, len(v.columns))
-	for _, partition := range sortedKeys(v.out.rows) {
-		for _, data := range v.out.rows[partition] {
-			decodeRow(data, v.columns, values)
-			trip := values[0].text
-			if o.seen[trip] {
-				continue
-			}
-			o.seen[trip] = true
-			f := forecastOf(trip)
-			for again := range f.times() {
-				at := o.round + f.after(again)
-				o.due[at] = append(o.due[at], &kgo.Record{
-					Topic: events.TopicPredictions, Key: []byte(trip), Value: []byte(f.data(trip, json.RawMessage(values[2].text), again)),
-				})
-			}
+	rows := v.out.all(nil)
+	slices.SortFunc(rows, func(a, b fed) int { return strings.Compare(a.data, b.data) })
+	for _, r := range rows {
+		decodeRow(r.data, v.columns, values)
+		trip := values[0].text
+		if o.seen[trip] {
+			continue
+		}
+		o.seen[trip] = true
+		f := forecastOf(trip)
+		for again := range f.times() {
+			at := o.round + f.after(again)
+			o.due[at] = append(o.due[at], &kgo.Record{
+				Topic: events.TopicPredictions, Key: []byte(trip), Value: []byte(f.data(trip, json.RawMessage(values[2].text), again)),
+			})
 		}
 	}
 }

@@ -32,33 +32,35 @@ type relation struct {
 	// key are the columns whose values make the partition's name, in that
 	// order; nil where the partition is not made of columns.
 	key     []int
-	rows    map[string][]string // by partition
-	several bool                // a partition has had more than one row
+	kept    *partitions
+	several bool // a partition has had more than one row
 	count   int
 	indexes []*index
-	// untils are, by partition and in the order of its rows, when they go; only
-	// of a view with a temporal filter. expiry says which partition is next.
-	untils map[string][]int64
+	// expiry says which partition is next, of a view with a temporal filter.
 	expiry expiries
 	// version counts the changes, and cursors are told of them.
 	version uint64
 	cursors []*changes
+
+	// What replace works with.
+	old, now, added          []string
+	oldEnds, ends, addedEnds []int64
 }
 
 func newRelation(name string, columns []column, key []int) *relation {
-	return &relation{name: name, columns: columns, key: key, rows: map[string][]string{}}
+	return &relation{name: name, columns: columns, key: key, kept: newPartitions()}
 }
 
 // index finds the partitions whose rows have given values in some columns.
 type index struct {
 	columns    []int
-	nulls      bool // rows with a NULL in a column are in it
-	partitions map[string][]string
+	nulls      bool        // rows with a NULL in a column are in it
+	partitions numberLists // by the hash of the values, one for each row
 }
 
 // indexOn makes an index, or finds the one that serves: nil says that the
-// partition map itself does. A join has no use for NULLs, which equal nothing;
-// a group does, where they are a value like any other.
+// names of the partitions themselves do. A join has no use for NULLs, which equal
+// nothing; a group does, where they are a value like any other.
 func (r *relation) indexOn(columns []int, nulls bool) *index {
 	if slices.Equal(columns, r.key) {
 		return nil
@@ -69,7 +71,7 @@ func (r *relation) indexOn(columns []int, nulls bool) *index {
 			return i
 		}
 	}
-	i := &index{columns: columns, nulls: nulls, partitions: map[string][]string{}}
+	i := &index{columns: columns, nulls: nulls}
 	r.indexes = append(r.indexes, i)
 	return i
 }
@@ -77,28 +79,44 @@ func (r *relation) indexOn(columns []int, nulls bool) *index {
 // find calls yield with the rows that have this key under i.
 func (r *relation) find(i *index, key []byte, yield func(partition, data string)) {
 	if i == nil {
-		for _, data := range r.rows[string(key)] {
-			yield(string(key), data)
+		if n, ok := r.kept.find(key); ok {
+			for open := r.kept.open(n); open.rows > 0; {
+				yield(open.name, open.next())
+			}
 		}
 		return
 	}
-	partitions := i.partitions[string(key)]
+	var scratch [128]byte
+	hash := r.kept.hash(key)
 	if !r.several {
-		for _, p := range partitions {
-			yield(p, r.rows[p][0])
+		for n := range i.partitions.of(hash) {
+			name, data := r.kept.first(n)
+			if k, _ := appendKey(scratch[:0], data, r.columns, i.columns); bytes.Equal(k, key) {
+				yield(name, data)
+			}
 		}
 		return
 	}
-	seen := make(map[string]bool, len(partitions))
-	for _, p := range partitions {
-		if seen[p] {
+	seen := make(map[uint32]bool, i.partitions.count(hash))
+	for n := range i.partitions.of(hash) {
+		if seen[n] {
 			continue
 		}
-		seen[p] = true
-		for _, data := range r.rows[p] {
-			if k, _ := appendKey(nil, data, r.columns, i.columns); bytes.Equal(k, key) {
-				yield(p, data)
+		seen[n] = true
+		for open := r.kept.open(n); open.rows > 0; {
+			data := open.next()
+			if k, _ := appendKey(scratch[:0], data, r.columns, i.columns); bytes.Equal(k, key) {
+				yield(open.name, data)
 			}
+		}
+	}
+}
+
+// each calls yield with every row.
+func (r *relation) each(yield func(partition, data string)) {
+	for n := range r.kept.all() {
+		for open := r.kept.open(n); open.rows > 0; {
+			yield(open.name, open.next())
 		}
 	}
 }
@@ -106,21 +124,18 @@ func (r *relation) find(i *index, key []byte, yield func(partition, data string)
 // all appends every row to rows.
 func (r *relation) all(rows []fed) []fed {
 	rows = slices.Grow(rows, r.count)
-	for _, partition := range r.rows {
-		for _, data := range partition {
-			rows = append(rows, fed{data: data})
-		}
-	}
+	r.each(func(_, data string) { rows = append(rows, fed{data: data}) })
 	return rows
 }
 
 // clear forgets all rows. Nobody is told: it is for what nobody looks at.
 func (r *relation) clear() {
-	r.rows, r.count, r.several = map[string][]string{}, 0, false
+	r.kept.reset()
+	r.count, r.several = 0, false
 	for _, i := range r.indexes {
-		i.partitions = map[string][]string{}
+		i.partitions = numberLists{}
 	}
-	r.untils, r.expiry = nil, nil
+	r.expiry = nil
 	r.version++
 }
 
@@ -138,118 +153,109 @@ func (r *relation) changed(d delta) {
 // replace sets the rows of a partition and reports what that changed. Rows that
 // stay are not touched.
 func (r *relation) replace(partition string, rows []string, d *delta) {
-	old := r.rows[partition]
-	if slices.Equal(old, rows) {
+	r.replaceUntil(partition, rows, nil, d)
+}
+
+// replaceUntil is replace for rows that go after untils (microseconds), one for
+// each. A row that stays may get another end.
+func (r *relation) replaceUntil(partition string, rows []string, untils []int64, d *delta) {
+	r.kept.dated = r.kept.dated || len(untils) > 0
+	number, there := r.kept.find([]byte(partition))
+	r.old, r.oldEnds = r.old[:0], r.oldEnds[:0]
+	if there {
+		r.old, r.oldEnds = r.kept.rows(r.old, number), r.kept.untils(r.oldEnds, number)
+	}
+	if slices.Equal(r.old, rows) && slices.Equal(r.oldEnds, untils) {
 		return
 	}
-	var kept []string
-	for _, o := range old {
-		if n := slices.Index(rows, o); n >= 0 {
-			kept = append(kept, o)
-			rows = slices.Delete(slices.Clone(rows), n, n+1)
+	added, addedEnds := append(r.added[:0], rows...), append(r.addedEnds[:0], untils...)
+	now, ends := r.now[:0], r.ends[:0]
+	for _, o := range r.old {
+		n := slices.Index(added, o)
+		if n < 0 {
+			r.unindex(number, o)
+			d.removed = append(d.removed, row{partition, o})
 			continue
 		}
-		r.unindex(partition, o)
-		d.removed = append(d.removed, row{partition, o})
+		now, added = append(now, o), slices.Delete(added, n, n+1)
+		if r.kept.dated {
+			ends, addedEnds = append(ends, addedEnds[n]), slices.Delete(addedEnds, n, n+1)
+		}
 	}
-	for _, n := range rows {
-		r.index(partition, n)
-		d.added = append(d.added, row{partition, n})
+	stay := len(now)
+	now, ends = append(now, added...), append(ends, addedEnds...)
+	r.now, r.ends, r.added, r.addedEnds = now, ends, added, addedEnds
+	r.count += len(now) - len(r.old)
+	r.several = r.several || len(now) > 1
+	if len(now) == 0 {
+		r.kept.remove(number)
+		return
 	}
-	r.count += len(kept) + len(rows) - len(old)
-	if now := append(kept, rows...); len(now) > 0 {
-		r.rows[partition] = now
-		r.several = r.several || len(now) > 1
-	} else {
-		delete(r.rows, partition)
+	number = r.put(partition, stay, d)
+	if r.kept.dated && !slices.Equal(ends, r.oldEnds) {
+		heap.Push(&r.expiry, expiring{slices.Min(ends), number})
 	}
 }
 
-func (r *relation) index(partition, data string) {
+// put keeps the rows that a partition has now, of which some were there before.
+func (r *relation) put(partition string, before int, d *delta) (number uint32) {
+	number = r.kept.set(partition, r.now, r.ends)
+	for open := r.kept.open(number); open.rows > 0; {
+		data := open.next()
+		if before--; before >= 0 {
+			continue
+		}
+		r.index(number, data)
+		d.added = append(d.added, row{open.name, data})
+	}
+	return number
+}
+
+func (r *relation) index(number uint32, data string) {
 	var scratch [128]byte
 	for _, i := range r.indexes {
 		if key, ok := appendKey(scratch[:0], data, r.columns, i.columns); ok || i.nulls {
-			i.partitions[string(key)] = append(i.partitions[string(key)], partition)
+			i.partitions.add(r.kept.hash(key), number)
 		}
 	}
 }
 
-func (r *relation) unindex(partition, data string) {
+func (r *relation) unindex(number uint32, data string) {
 	var scratch [128]byte
 	for _, i := range r.indexes {
-		key, ok := appendKey(scratch[:0], data, r.columns, i.columns)
-		if !ok && !i.nulls {
-			continue
-		}
-		all := i.partitions[string(key)]
-		// Rows leave in about the order in which they came.
-		switch n := slices.Index(all, partition); {
-		case n == 0:
-			all[0] = ""
-			all = all[1:]
-		case n > 0:
-			all = slices.Delete(all, n, n+1)
-		}
-		if len(all) == 0 {
-			delete(i.partitions, string(key))
-		} else {
-			i.partitions[string(key)] = all
+		if key, ok := appendKey(scratch[:0], data, r.columns, i.columns); ok || i.nulls {
+			i.partitions.remove(r.kept.hash(key), number)
 		}
 	}
-}
-
-// replaceUntil is replace for rows that go after untils (microseconds). A row
-// that stays may get another end.
-func (r *relation) replaceUntil(partition string, rows []string, untils []int64, d *delta) {
-	r.replace(partition, rows, d)
-	var now []int64
-	used := make([]bool, len(rows))
-	for _, data := range r.rows[partition] {
-		for n := range rows {
-			if !used[n] && rows[n] == data {
-				used[n] = true
-				now = append(now, untils[n])
-				break
-			}
-		}
-	}
-	if slices.Equal(now, r.untils[partition]) {
-		return
-	}
-	if r.untils == nil {
-		r.untils = map[string][]int64{}
-	}
-	if len(now) == 0 {
-		delete(r.untils, partition)
-		return
-	}
-	r.untils[partition] = now
-	heap.Push(&r.expiry, expiring{slices.Min(now), partition})
 }
 
 // expire removes the rows whose time is over.
 func (r *relation) expire(now int64, d *delta) {
+	var all, rows []string
+	var ends, untils []int64
 	for len(r.expiry) > 0 && r.expiry[0].until < now {
-		partition := heap.Pop(&r.expiry).(expiring).partition
-		var rows []string
-		var untils []int64
-		for i, until := range r.untils[partition] {
+		number := heap.Pop(&r.expiry).(expiring).partition
+		if !r.kept.has(number) {
+			continue
+		}
+		all, ends = r.kept.rows(all[:0], number), r.kept.untils(ends[:0], number)
+		rows, untils = rows[:0], untils[:0]
+		for i, until := range ends {
 			if until >= now {
-				rows = append(rows, r.rows[partition][i])
-				untils = append(untils, until)
+				rows, untils = append(rows, all[i]), append(untils, until)
 			}
 		}
-		if len(rows) < len(r.rows[partition]) {
-			r.replaceUntil(partition, rows, untils, d)
+		if len(rows) < len(all) {
+			r.replaceUntil(r.kept.name(number), rows, untils, d)
 		}
 	}
 }
 
 // expiring is a partition one of whose rows may have to go after until. It is
-// out of date if the partition has changed since.
+// out of date if the partition has changed since, or its number is another's.
 type expiring struct {
 	until     int64
-	partition string
+	partition uint32
 }
 
 type expiries []expiring

@@ -66,11 +66,7 @@ func TestViewsFallAsleep(t *testing.T) {
 	for _, change := range told.take() {
 		have[change.row] += change.diff
 	}
-	for _, rows := range errors.out.rows {
-		for _, data := range rows {
-			have[data]--
-		}
-	}
+	errors.out.each(func(_, data string) { have[data]-- })
 	for data, n := range have {
 		if n != 0 {
 			t.Errorf("the cursor was told %+d of %s", n, shown(errors.columns, []string{data}, nil))

@@ -384,6 +384,9 @@ func (s *sums) group(name string, keys []value) *group {
 	g, ok := s.groups[name]
 	if !ok {
 		g = &group{keys: slices.Clone(keys), sums: make([]int64, len(s.kinds)), values: make([]int64, len(s.kinds))}
+		for i := range g.keys { // of a row that may go before its group
+			g.keys[i].text = strings.Clone(g.keys[i].text)
+		}
 		s.groups[name] = g
 	}
 	return g

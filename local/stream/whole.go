@@ -86,10 +86,15 @@ func (r *relation) recompute(ctx context.Context, query *prepared, out *delta) e
 	if err != nil {
 		return err
 	}
-	for _, old := range sortedKeys(r.rows) {
-		if now[old] == nil {
-			r.replace(old, nil, out)
+	var gone []string
+	for n := range r.kept.all() {
+		if name := r.kept.name(n); now[name] == nil {
+			gone = append(gone, name)
 		}
+	}
+	slices.Sort(gone)
+	for _, name := range gone {
+		r.replace(name, nil, out)
 	}
 	for _, data := range order {
 		r.replace(data, now[data], out)
