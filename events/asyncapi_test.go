@@ -97,8 +97,9 @@ func TestAsyncAPI(t *testing.T) {
 		events.TopicFeatures:    {events.TypeFeatures},
 		events.TopicPredictions: {events.TypePrediction},
 		events.TopicLabels:      {events.TypeLabel},
-		events.TopicDeadLetters: {events.TypeFeatures, events.TypeLabel},
-		"(none)":                {events.TypeLearned},
+		events.TopicChampions:   {events.TypeProposal},
+		events.TopicDeadLetters: {events.TypeFeatures, events.TypeLabel, events.TypeProposal},
+		"(none)":                {events.TypeLearned, events.TypeDecision},
 	} {
 		if slices.Sort(types); !slices.Equal(onTopic[topic], types) {
 			t.Errorf("%s carries %q, want %q", topic, onTopic[topic], types)
@@ -111,7 +112,7 @@ func TestAsyncAPI(t *testing.T) {
 	if len(onTopic) > 0 {
 		t.Errorf("topics that no constant names: %v", onTopic)
 	}
-	if n := len(events.Topics()); n != 6 {
+	if n := len(events.Topics()); n != 7 {
 		t.Errorf("%d topics", n)
 	}
 }

@@ -33,6 +33,10 @@ func Decode(e event.Event) (Payload, error) {
 		return decoded[Label](DecodeLabel(e))
 	case TypeLearned:
 		return decoded[Learned](DecodeLearned(e))
+	case TypeProposal:
+		return decoded[Proposal](DecodeProposal(e))
+	case TypeDecision:
+		return decoded[Decision](DecodeDecision(e))
 	case TypeKafka:
 		return nil, invalid("type", "%s is whatever its topic carries: decode it as that", TypeKafka)
 	}

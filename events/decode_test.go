@@ -216,6 +216,17 @@ func TestSchemaAndDecoderRefuseTheSame(t *testing.T) {
 		{learned(), "versions", `{"": 3}`},
 		{learned(), "duplicate.tree", `"yes"`},
 		{learned(), "duplicate.tree", `null`},
+
+		{proposal(), "model", ``},
+		{proposal(), "judged_at", `"noon"`},
+		{proposal(), "trips", ``},
+		{proposal(), "trips", `-1`},
+		{proposal(), "errors_s", ``},
+		{proposal(), "errors_s.tree", `null`},
+		{proposal(), "errors_s.tree", `"far"`},
+		{decision(), "judged_at", ``},
+		{decision(), "promoted", ``},
+		{decision(), "reason", ``},
 	} {
 		document := replaced(t, test.payload, test.path, test.text)
 		what := fmt.Sprintf("%s with %s = %.60s", test.payload.Type(), test.path, test.text)
@@ -327,6 +338,8 @@ func TestDecodersCheckTheType(t *testing.T) {
 		events.TypeFeatures:   func(e event.Event) error { _, err := events.DecodeFeatures(e); return err },
 		events.TypePrediction: func(e event.Event) error { _, err := events.DecodePrediction(e); return err },
 		events.TypeLabel:      func(e event.Event) error { _, err := events.DecodeLabel(e); return err },
+		events.TypeProposal:   func(e event.Event) error { _, err := events.DecodeProposal(e); return err },
+		events.TypeDecision:   func(e event.Event) error { _, err := events.DecodeDecision(e); return err },
 		events.TypeLearned:    func(e event.Event) error { _, err := events.DecodeLearned(e); return err },
 	}
 	for _, p := range payloads() {
@@ -346,7 +359,7 @@ func TestDecodersCheckTheType(t *testing.T) {
 		}
 		e.SetType(events.TypeKafka)
 		err = decoders[p.Type()](e)
-		if p.Type() == events.TypeFeatures || p.Type() == events.TypeLabel {
+		if p.Type() == events.TypeFeatures || p.Type() == events.TypeLabel || p.Type() == events.TypeProposal {
 			if err != nil {
 				t.Errorf("%s as %s: %v", p.Type(), events.TypeKafka, err)
 			}

@@ -16,6 +16,7 @@ const (
 	TopicFeatures    = "features"
 	TopicPredictions = "predictions"
 	TopicLabels      = "labels"
+	TopicChampions   = "champions"
 	TopicDeadLetters = "dead_letters"
 )
 
@@ -28,6 +29,8 @@ const (
 	TypePrediction = "dev.tripcast.prediction.made.v1"
 	TypeLabel      = "dev.tripcast.label.ready.v1"
 	TypeLearned    = "dev.tripcast.label.learned.v1"
+	TypeProposal   = "dev.tripcast.champion.proposed.v1"
+	TypeDecision   = "dev.tripcast.champion.decided.v1"
 
 	// TypeKafka is what a KafkaSource makes of a record without CloudEvent
 	// headers, as Materialize writes them where sink headers are switched off.
@@ -35,7 +38,8 @@ const (
 )
 
 // CloudEvent sources: one per kind of event, so that (source, id) is unique
-// while every id is simply the trip's.
+// while every id is simply the trip's, or a model and a time where no trip is
+// meant.
 const (
 	SourcePickUps     = "/tripcast/pick_ups"
 	SourceDropOffs    = "/tripcast/drop_offs"
@@ -43,11 +47,14 @@ const (
 	SourcePredictions = "/tripcast/predictions"
 	SourceLabels      = "/tripcast/labels"
 	SourceLearn       = "/tripcast/learn"
+	SourceChampions   = "/tripcast/champions"
+	SourcePromote     = "/tripcast/promote"
 )
 
-// Topics returns the topics of the house in the order in which a trip meets them.
+// Topics returns the topics of the house in the order in which a trip, or
+// what comes of many, meets them.
 func Topics() []string {
-	return []string{TopicPickUps, TopicFeatures, TopicPredictions, TopicDropOffs, TopicLabels, TopicDeadLetters}
+	return []string{TopicPickUps, TopicFeatures, TopicPredictions, TopicDropOffs, TopicLabels, TopicChampions, TopicDeadLetters}
 }
 
 // PickUp is a trip as it is known at its start.

@@ -54,9 +54,20 @@ func learned() *events.Learned {
 	}
 }
 
+func proposal() *events.Proposal {
+	return &events.Proposal{
+		Model: "tree", At: atNine, Trips: 412,
+		ErrorsS: map[string]float64{"linear": 291.5, "tree": 203.25},
+	}
+}
+
+func decision() *events.Decision {
+	return &events.Decision{Model: "tree", At: atNine, Champion: "tree", Promoted: true, Reason: "it errs less"}
+}
+
 // payloads is one valid payload of every type.
 func payloads() []events.Payload {
-	return []events.Payload{pickUp(), dropOff(), features(), prediction(), label(), learned()}
+	return []events.Payload{pickUp(), dropOff(), features(), prediction(), label(), learned(), proposal(), decision()}
 }
 
 // edited is a valid payload with one thing wrong.
@@ -151,6 +162,23 @@ func TestValidateInvalid(t *testing.T) {
 		{"versions", edited(learned(), func(l *events.Learned) { l.Versions[""] = 1 })},
 		{"versions", edited(learned(), func(l *events.Learned) { l.Versions = many(513, uint64(1)) })},
 		{"duplicate", edited(learned(), func(l *events.Learned) { l.Duplicate["forest"] = true })},
+
+		{"model", edited(proposal(), func(p *events.Proposal) { p.Model = "" })},
+		{"model", edited(proposal(), func(p *events.Proposal) { p.Model = "a tree" })},
+		{"model", edited(proposal(), func(p *events.Proposal) { p.Model = "forest" })},
+		{"judged_at", edited(proposal(), func(p *events.Proposal) { p.At = time.Time{} })},
+		{"trips", edited(proposal(), func(p *events.Proposal) { p.Trips = 0 })},
+		{"errors_s", edited(proposal(), func(p *events.Proposal) { p.ErrorsS = nil })},
+		{"errors_s", edited(proposal(), func(p *events.Proposal) { p.ErrorsS[""] = 1 })},
+		{"errors_s", edited(proposal(), func(p *events.Proposal) { p.ErrorsS = many(513, 1.0) })},
+		{"errors_s.tree", edited(proposal(), func(p *events.Proposal) { p.ErrorsS["tree"] = nan })},
+		{"errors_s.tree", edited(proposal(), func(p *events.Proposal) { p.ErrorsS["tree"] = -1 })},
+
+		{"model", edited(decision(), func(d *events.Decision) { d.Model = "" })},
+		{"judged_at", edited(decision(), func(d *events.Decision) { d.At = time.Time{} })},
+		{"champion", edited(decision(), func(d *events.Decision) { d.Champion = "" })},
+		{"champion", edited(decision(), func(d *events.Decision) { d.Champion = "linear" })},
+		{"reason", edited(decision(), func(d *events.Decision) { d.Reason = "" })},
 	} {
 		wantField(t, test.payload.Type(), test.payload.Validate(), test.field)
 		_, err := events.Encode(test.payload)
@@ -190,6 +218,8 @@ func TestEncode(t *testing.T) {
 		{prediction(), "dev.tripcast.prediction.made.v1", "/tripcast/predictions", time.Time{}},
 		{label(), "dev.tripcast.label.ready.v1", "/tripcast/labels", time.Time{}},
 		{learned(), "dev.tripcast.label.learned.v1", "/tripcast/learn", time.Time{}},
+		{proposal(), "dev.tripcast.champion.proposed.v1", "/tripcast/champions", time.Time{}},
+		{decision(), "dev.tripcast.champion.decided.v1", "/tripcast/promote", time.Time{}},
 	} {
 		e, err := events.Encode(test.payload)
 		if err != nil {
@@ -199,14 +229,18 @@ func TestEncode(t *testing.T) {
 			t.Errorf("%s: the SDK refuses it: %v", test.typ, err)
 		}
 		got := []string{e.SpecVersion(), e.ID(), e.Subject(), e.Type(), e.Source(), e.DataContentType()}
-		want := []string{"1.0", "id2875421", "id2875421", test.typ, test.src, "application/json"}
+		id, about := "id2875421", "id2875421"
+		if strings.HasPrefix(test.typ, "dev.tripcast.champion.") {
+			id, about = "tree@2016-01-04T08:52:07.5Z", "champion"
+		}
+		want := []string{"1.0", id, about, test.typ, test.src, "application/json"}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got attributes %q, want %q", got, want)
 		}
 		if !e.Time().Equal(test.happenedAt) {
 			t.Errorf("%s: time is %v, want %v", test.typ, e.Time(), test.happenedAt)
 		}
-		if key := e.Extensions()["partitionkey"]; key != "id2875421" {
+		if key := e.Extensions()["partitionkey"]; key != about {
 			t.Errorf("%s: partitionkey is %v", test.typ, key)
 		}
 		again, err := events.Encode(test.payload)

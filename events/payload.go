@@ -10,7 +10,7 @@ import (
 )
 
 // Payload is the data of one event of the house: *PickUp, *DropOff, *Features,
-// *Prediction, *Label or *Learned, and nothing else.
+// *Prediction, *Label, *Learned, *Proposal or *Decision, and nothing else.
 type Payload interface {
 	// Validate returns an *InvalidError that names the first invalid field.
 	Validate() error
@@ -18,9 +18,11 @@ type Payload interface {
 	Type() string
 	// Source is the CloudEvent source.
 	Source() string
-	// Subject is the trip's id: also the event's id and its partition key.
+	// Subject is the trip's id, or "champion": also the partition key.
 	Subject() string
 
+	// id is the event's: the trip's, or a model and a time.
+	id() string
 	// wire is what is marshalled: times are UTC in it.
 	wire() any
 	// happened is when it happened, zero where the payload does not say.
@@ -34,10 +36,13 @@ var (
 	_ Payload = (*Prediction)(nil)
 	_ Payload = (*Label)(nil)
 	_ Payload = (*Learned)(nil)
+	_ Payload = (*Proposal)(nil)
+	_ Payload = (*Decision)(nil)
 )
 
 // Encode validates a payload and wraps it in a CloudEvent: id, subject and
-// partitionkey are the trip's, time is the payload's own. The same payload
+// partitionkey are the trip's, where it is about a trip, and time is the
+// payload's own. The same payload
 // always gives the same bytes, so a redelivery is recognised by its id and can
 // be compared by its content.
 func Encode(p Payload) (event.Event, error) {
@@ -46,17 +51,17 @@ func Encode(p Payload) (event.Event, error) {
 	}
 	data, err := json.Marshal(p.wire())
 	if err != nil {
-		return event.Event{}, fmt.Errorf("events: marshal %s of trip %s: %w", p.Type(), p.Subject(), err)
+		return event.Event{}, fmt.Errorf("events: marshal %s %s: %w", p.Type(), p.id(), err)
 	}
-	id := p.Subject()
+	subject := p.Subject()
 	contentType := event.ApplicationJSON
 	context := &event.EventContextV1{
-		ID:              id,
+		ID:              p.id(),
 		Source:          *types.ParseURIRef(p.Source()),
 		Type:            p.Type(),
-		Subject:         &id,
+		Subject:         &subject,
 		DataContentType: &contentType,
-		Extensions:      map[string]any{partitionKey: id},
+		Extensions:      map[string]any{partitionKey: subject},
 	}
 	if t := p.happened(); !t.IsZero() {
 		context.Time = &types.Timestamp{Time: t.UTC()}
@@ -76,6 +81,8 @@ func (p *PickUp) Source() string { return SourcePickUps }
 // Subject returns the trip's id.
 func (p *PickUp) Subject() string { return p.TripID }
 
+func (p *PickUp) id() string { return p.TripID }
+
 func (p *PickUp) happened() time.Time { return p.PickedUpAt }
 
 func (p *PickUp) wire() any {
@@ -92,6 +99,8 @@ func (d *DropOff) Source() string { return SourceDropOffs }
 
 // Subject returns the trip's id.
 func (d *DropOff) Subject() string { return d.TripID }
+
+func (d *DropOff) id() string { return d.TripID }
 
 func (d *DropOff) happened() time.Time { return d.DroppedOffAt }
 
@@ -110,6 +119,8 @@ func (f *Features) Source() string { return SourceFeatures }
 // Subject returns the trip's id.
 func (f *Features) Subject() string { return f.TripID }
 
+func (f *Features) id() string { return f.TripID }
+
 func (f *Features) happened() time.Time { return f.PickedUpAt }
 
 func (f *Features) wire() any {
@@ -127,6 +138,8 @@ func (p *Prediction) Source() string { return SourcePredictions }
 // Subject returns the trip's id.
 func (p *Prediction) Subject() string { return p.TripID }
 
+func (p *Prediction) id() string { return p.TripID }
+
 func (p *Prediction) happened() time.Time { return time.Time{} }
 
 func (p *Prediction) wire() any { return p }
@@ -140,6 +153,8 @@ func (l *Label) Source() string { return SourceLabels }
 // Subject returns the trip's id.
 func (l *Label) Subject() string { return l.TripID }
 
+func (l *Label) id() string { return l.TripID }
+
 func (l *Label) happened() time.Time { return time.Time{} }
 
 func (l *Label) wire() any { return l }
@@ -152,6 +167,8 @@ func (l *Learned) Source() string { return SourceLearn }
 
 // Subject returns the trip's id.
 func (l *Learned) Subject() string { return l.TripID }
+
+func (l *Learned) id() string { return l.TripID }
 
 func (l *Learned) happened() time.Time { return time.Time{} }
 

@@ -9,7 +9,8 @@ import (
 var schemas embed.FS
 
 // Schemas returns the JSON Schemas (draft 2020-12) of the payloads: pick_up.json,
-// drop_off.json, features.json, prediction.json, label.json and learned.json.
+// drop_off.json, features.json, prediction.json, label.json, learned.json,
+// proposal.json and decision.json.
 // The title of each is the CloudEvent type that it describes. What a schema
 // cannot say (a time within a day of the bounds, a champion that is among the
 // predictions) only Validate checks.

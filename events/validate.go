@@ -156,16 +156,18 @@ func (l *Learned) Validate() error {
 // validID holds a trip id to what every transport carries unchanged: it is a
 // Kafka key and an HTTP header, where spaces are trimmed and quotes, percent
 // signs and anything beyond ASCII are escaped by some and not by others.
-func validID(id string) error {
+func validID(id string) error { return validToken("trip_id", id) }
+
+func validToken(field, id string) error {
 	if id == "" {
-		return missing("trip_id")
+		return missing(field)
 	}
 	if len(id) > MaxIDLength {
-		return invalid("trip_id", "%d bytes are more than %d", len(id), MaxIDLength)
+		return invalid(field, "%d bytes are more than %d", len(id), MaxIDLength)
 	}
 	for i := range len(id) {
 		if c := id[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
-			return invalid("trip_id", "%s has a character that an HTTP header cannot carry unescaped", strconv.QuoteToASCII(id))
+			return invalid(field, "%s has a character that an HTTP header cannot carry unescaped", strconv.QuoteToASCII(id))
 		}
 	}
 	return nil

@@ -157,7 +157,8 @@ const eventingUsage = `local eventing does with the KafkaSources, KafkaSinks and
 infra/knative what Knative does, for functions that run elsewhere, until a signal.
 
   local eventing --kafka redpanda:9092 --ingress-listen 0.0.0.0:8083 \
-    --predict http://predict:8081 --learn http://learn:8082 --sinks-url http://emulator:8083
+    --predict http://predict:8081 --learn http://learn:8082 --promote http://promote:8084 \
+    --sinks-url http://emulator:8083
 
 It says which K_SINK predict has to be given. Its health: local health tcp://HOST:PORT
 
@@ -169,13 +170,14 @@ func eventingAlone(ctx context.Context, in invocation) error {
 	listen := flags.String("ingress-listen", eventing.DefaultIngressAddr, "`address` of the KafkaSinks")
 	predict := flags.String("predict", "", "`URL` of the predict function")
 	learn := flags.String("learn", "", "`URL` of the learn function")
+	promote := flags.String("promote", "", "`URL` of the promote function")
 	sinks := flags.String("sinks-url", "", sinksFlag)
 	verbose := flags.Bool("v", false, "log every event")
 	if err := in.parse(flags); err != nil {
 		return err
 	}
-	urls := map[string]string{"predict": *predict, "learn": *learn}
-	err := cmp.Or(checkURL("predict", *predict), checkURL("learn", *learn))
+	urls := map[string]string{"predict": *predict, "learn": *learn, "promote": *promote}
+	err := cmp.Or(checkURL("predict", *predict), checkURL("learn", *learn), checkURL("promote", *promote))
 	if err == nil && *sinks != "" {
 		err = checkURL("sinks-url", *sinks)
 	}
@@ -200,7 +202,7 @@ func eventingAlone(ctx context.Context, in invocation) error {
 			return "", err
 		}
 		binding, err := e.binding(*sinks)
-		return fmt.Sprintf("predict %s   learn %s   Kafka %s\npredict has to be given %s", *predict, *learn, k, binding), err
+		return fmt.Sprintf("predict %s   learn %s   promote %s   Kafka %s\npredict has to be given %s", *predict, *learn, *promote, k, binding), err
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 	"tripcast.dev/functions/serve"
 )
 
-// function is predict or learn in this process, on a socket of its own.
+// function is predict, learn or promote in this process, on a socket of its own.
 type function struct {
 	name     string
 	listener net.Listener

@@ -25,6 +25,7 @@ var mayImport = []struct {
 	{"functions/registry", []string{"functions/online"}},
 	{"functions/predict", []string{"functions/registry", "functions/online", "events"}},
 	{"functions/learn", []string{"functions/registry", "functions/online", "events"}},
+	{"functions/promote", []string{"functions/registry", "functions/online", "events"}},
 	{"functions/serve", []string{"events"}},
 	{"functions/simulate", []string{"events"}},
 	{"functions/kafka", nil},
@@ -38,7 +39,7 @@ var mayImport = []struct {
 
 // light are the functions' binaries; heavy is what they must not contain.
 var (
-	light = []string{"functions/cmd/predict", "functions/cmd/learn", "functions/cmd/models", "functions/cmd/monitor", "functions/cmd/setup", "sql/cmd/apply"}
+	light = []string{"functions/cmd/predict", "functions/cmd/learn", "functions/cmd/promote", "functions/cmd/models", "functions/cmd/monitor", "functions/cmd/setup", "sql/cmd/apply"}
 	heavy = []string{"k8s.io/", "knative.dev/", "github.com/duckdb/", "github.com/twmb/franz-go/pkg/kfake", "github.com/alicebob/miniredis"}
 )
 

@@ -29,17 +29,18 @@ func TestKafkaParts(t *testing.T) {
 		variables = append(variables, name+"="+value)
 	}
 	stream := local(t, variables, "stream", "--sql-listen", "127.0.0.1:0").says(t, "SQL ")
-	commands := build(t, "predict", "learn")
-	predict, learn, ingress := freeAddress(t), freeAddress(t), freeAddress(t)
+	commands := build(t, "predict", "learn", "promote")
+	predict, learn, promote, ingress := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	spawn(t, "predict", filepath.Join(commands, "predict"), []string{
 		"REDIS_URL=" + redis.url(), "LISTEN_ADDRESS=" + predict, "K_SINK=http://" + ingress + "/tripcast/predictions",
 	})
 	spawn(t, "learn", filepath.Join(commands, "learn"), []string{"REDIS_URL=" + redis.url(), "LISTEN_ADDRESS=" + learn})
+	spawn(t, "promote", filepath.Join(commands, "promote"), []string{"REDIS_URL=" + redis.url(), "LISTEN_ADDRESS=" + promote})
 
 	var out, log output
 	in := invoke(&out, &log, "--kafka", b.Addr(kafkatest.SASLSSL), "--redis", redis.url(),
 		"--materialize", "postgres://materialize@"+stream+"/materialize?sslmode=disable",
-		"--predict", "http://"+predict, "--learn", "http://"+learn, "--ingress-listen", ingress,
+		"--predict", "http://"+predict, "--learn", "http://"+learn, "--promote", "http://"+promote, "--ingress-listen", ingress,
 		"--limit", trips, "--speed", "0", "--exit-when-done", "--report", "-")
 	in.getenv = func(name string) string { return env[name] }
 	if code := run(t.Context(), in); code != exitOK {

@@ -31,6 +31,7 @@ type options struct {
 	// where this process does.
 	materializeKafka string
 	predict, learn   string // URLs of functions that run elsewhere; empty: in this process
+	promote          string
 	sinks            string // URL at which they find the KafkaSinks; empty: where those listen
 	models           string // catalogue; empty: infra/models.yaml
 	sqlDir           string // where the program is from; empty: built in
@@ -62,7 +63,7 @@ type rig struct {
 
 // listen are the addresses of the parts.
 type listen struct {
-	kafka, redis, sql, predict, learn, ingress, monitor string
+	kafka, redis, sql, predict, learn, promote, ingress, monitor string
 }
 
 // givenFlags are the names of those that are not left at their defaults.
@@ -75,7 +76,7 @@ func givenFlags(flags *flag.FlagSet) map[string]bool {
 // free takes any port for every part whose address is not given.
 func (l *listen) free(given map[string]bool) {
 	for part, address := range map[string]*string{
-		"kafka": &l.kafka, "redis": &l.redis, "sql": &l.sql, "predict": &l.predict, "learn": &l.learn, "ingress": &l.ingress,
+		"kafka": &l.kafka, "redis": &l.redis, "sql": &l.sql, "predict": &l.predict, "learn": &l.learn, "promote": &l.promote, "ingress": &l.ingress,
 		"monitor": &l.monitor,
 	} {
 		if !given[part+"-listen"] {
@@ -136,6 +137,7 @@ func parse(in invocation) (options, error) {
 	flags.StringVar(&o.materializeKafka, "materialize-kafka", "", "`host:port` at which Materialize finds Kafka, if not as --kafka says")
 	flags.StringVar(&o.predict, "predict", "", "`URL` of a predict function that runs elsewhere (else in this process)")
 	flags.StringVar(&o.learn, "learn", "", "`URL` of a learn function that runs elsewhere (else in this process)")
+	flags.StringVar(&o.promote, "promote", "", "`URL` of a promote function that runs elsewhere (else in this process)")
 	flags.StringVar(&o.sinks, "sinks-url", "", sinksFlag)
 	flags.StringVar(&o.models, "models", "", "catalogue `file` (else infra/models.yaml as built in)")
 	dir := flags.String("sql", "", sqlFlag)
@@ -146,6 +148,7 @@ func parse(in invocation) (options, error) {
 	flags.StringVar(&o.listen.sql, "sql-listen", defaultSQL, "`address` of Materialize's stand-in")
 	flags.StringVar(&o.listen.predict, "predict-listen", "127.0.0.1:8081", "`address` of predict")
 	flags.StringVar(&o.listen.learn, "learn-listen", "127.0.0.1:8082", "`address` of learn")
+	flags.StringVar(&o.listen.promote, "promote-listen", "127.0.0.1:8084", "`address` of promote")
 	flags.StringVar(&o.listen.ingress, "ingress-listen", eventing.DefaultIngressAddr, "`address` of the KafkaSinks")
 	flags.StringVar(&o.listen.monitor, "monitor-listen", defaultMonitor, "`address` of the dashboard, or off; MONITOR_TOKEN in the environment lets who knows it promote models there")
 	free := flags.Bool("free-ports", false, "let every part listen on any free port of 127.0.0.1")
@@ -201,7 +204,7 @@ func (o *options) check(start, snow string) error {
 	if o.samples != "" && !o.exit {
 		return fmt.Errorf("--samples needs --exit-when-done: the file is written when every trip has ended")
 	}
-	for flag, url := range map[string]string{"predict": o.predict, "learn": o.learn, "sinks-url": o.sinks} {
+	for flag, url := range map[string]string{"predict": o.predict, "learn": o.learn, "promote": o.promote, "sinks-url": o.sinks} {
 		if url == "" {
 			continue
 		}

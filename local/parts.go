@@ -188,13 +188,17 @@ func (k *knative) startSources(ctx context.Context) error {
 	return nil
 }
 
-// awaitPartitions waits until the KafkaSources have their partitions: a trip that
-// starts before would wait for the consumer groups, not for the pipeline.
-func (k *knative) awaitPartitions(ctx context.Context) error {
+// awaitPartitions waits until the KafkaSources of these topics have their
+// partitions: a trip that starts before would wait for the consumer groups, not
+// for the pipeline. A topic that no sink of the program writes may never be.
+func (k *knative) awaitPartitions(ctx context.Context, topics []string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the KafkaSources have got no partitions within 30 s: is another run using this Kafka?"))
 	defer cancel()
 	for {
-		idle := slices.ContainsFunc(k.Status(), func(source eventing.SourceStatus) bool { return len(source.Partitions) == 0 })
+		idle := slices.ContainsFunc(k.Status(), func(source eventing.SourceStatus) bool {
+			awaited := slices.ContainsFunc(source.Topics, func(topic string) bool { return slices.Contains(topics, topic) })
+			return awaited && len(source.Partitions) == 0
+		})
 		if !idle {
 			return nil
 		}

@@ -28,7 +28,7 @@ import (
 // its own, told by flags and environment where the others are. Knative's
 // stand-in is run both as a part and as the whole system with all else replaced.
 func TestParts(t *testing.T) {
-	commands := build(t, "predict", "learn", "simulate")
+	commands := build(t, "predict", "learn", "promote", "simulate")
 	for name, emulator := range map[string]func(c *composed) []string{
 		"eventing": func(c *composed) []string { return []string{"eventing", "--kafka", c.kafka} },
 		"whole": func(c *composed) []string {
@@ -38,11 +38,12 @@ func TestParts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			c := compose(t)
-			predict, learn := freeAddress(t), freeAddress(t)
-			knative := local(t, nil, append(emulator(c), "--ingress-listen", "127.0.0.1:0", "--predict", "http://"+predict, "--learn", "http://"+learn)...)
+			predict, learn, promote := freeAddress(t), freeAddress(t), freeAddress(t)
+			knative := local(t, nil, append(emulator(c), "--ingress-listen", "127.0.0.1:0", "--predict", "http://"+predict, "--learn", "http://"+learn, "--promote", "http://"+promote)...)
 			sink := knative.says(t, "has to be given K_SINK=")
 			spawn(t, "predict", filepath.Join(commands, "predict"), []string{"REDIS_URL=" + c.redis, "LISTEN_ADDRESS=" + predict, "K_SINK=" + sink})
 			spawn(t, "learn", filepath.Join(commands, "learn"), []string{"REDIS_URL=" + c.redis, "LISTEN_ADDRESS=" + learn})
+			spawn(t, "promote", filepath.Join(commands, "promote"), []string{"REDIS_URL=" + c.redis, "LISTEN_ADDRESS=" + promote})
 			spawn(t, "simulate", filepath.Join(commands, "simulate"), []string{"KAFKA_BROKERS=" + c.kafka}, "--limit", "500", "--speed", "0")
 
 			watch := local(t, []string{"KAFKA_BROKERS=" + c.kafka}, "watch", "--redis", c.redis, "--expect", "500", "--report", "-")
@@ -196,6 +197,7 @@ func TestCommandLines(t *testing.T) {
 		{[]string{"watch"}, exitUsage, "--expect"},
 		{[]string{"eventing", "--learn", "http://127.0.0.1:1"}, exitUsage, "--predict"},
 		{[]string{"eventing", "--predict", "http://127.0.0.1:1", "--learn", "localhost:8082"}, exitUsage, `--learn: "localhost:8082" is not a URL`},
+		{[]string{"eventing", "--predict", "http://127.0.0.1:1", "--learn", "http://127.0.0.1:1"}, exitUsage, `--promote: "" is not a URL`},
 		{[]string{"--predict", "localhost:8081"}, exitUsage, `--predict: "localhost:8081" is not a URL`},
 		{[]string{"--trips", "none", "--exit-when-done"}, exitUsage, "local watch"},
 		{[]string{"broker", "--listen", "127.0.0.1"}, exitLost, "127.0.0.1"},

@@ -86,7 +86,7 @@ func startOwnWith(ctx context.Context, o options, log io.Writer) (*ownSystem, er
 	}
 	o.trips = tripsNone
 	const free = "127.0.0.1:0"
-	o.listen = listen{kafka: free, redis: free, sql: free, predict: free, learn: free, ingress: free, monitor: monitorOff}
+	o.listen = listen{kafka: free, redis: free, sql: free, predict: free, learn: free, promote: free, ingress: free, monitor: monitorOff}
 	own := &ownSystem{system: newSystem(o, log)}
 	if err := own.startParts(ctx); err != nil {
 		own.stop()

@@ -61,7 +61,7 @@ func TestKafkaRefuses(t *testing.T) {
 	b := secured(t)
 	nobody := freeAddress(t)
 	redis := "redis://" + miniredis.RunT(t).Addr()
-	functions := []string{"--predict", "http://127.0.0.1:1", "--learn", "http://127.0.0.1:1"}
+	functions := []string{"--predict", "http://127.0.0.1:1", "--learn", "http://127.0.0.1:1", "--promote", "http://127.0.0.1:1"}
 	commands := map[string][]string{
 		"whole":    {"--free-ports"},
 		"stream":   {"stream", "--sql-listen", "127.0.0.1:0"},

@@ -20,6 +20,7 @@ import (
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/predict"
+	"tripcast.dev/functions/promote"
 	"tripcast.dev/functions/registry"
 	"tripcast.dev/functions/serve"
 	"tripcast.dev/functions/simulate"
@@ -102,7 +103,7 @@ func (s *system) startSources(ctx context.Context) error {
 	if err := s.eventing.startSources(ctx); err != nil {
 		return err
 	}
-	return s.eventing.awaitPartitions(ctx)
+	return s.eventing.awaitPartitions(ctx, sql.SinkTopics(s.statements))
 }
 
 // greet says where everything is.
@@ -137,7 +138,7 @@ func (s *system) greet() error {
 	if !readsTrips(s.statements) {
 		input = s.sqlDir + " reads " + strings.Join(inputsOf(s.statements), ", ")
 	}
-	fmt.Fprintf(s.screen, "predict %s   learn %s   %s\n", s.urls["predict"], s.urls["learn"], input)
+	fmt.Fprintf(s.screen, "predict %s   learn %s   promote %s   %s\n", s.urls["predict"], s.urls["learn"], s.urls["promote"], input)
 	return nil
 }
 
@@ -231,9 +232,9 @@ func (s *system) openTrips(ctx context.Context) (err error) {
 
 // startFunctions starts the KafkaSinks, which predict needs, and the functions.
 func (s *system) startFunctions(ctx context.Context) (err error) {
-	s.urls = map[string]string{"predict": s.options.predict, "learn": s.options.learn}
+	s.urls = map[string]string{"predict": s.options.predict, "learn": s.options.learn, "promote": s.options.promote}
 	functions := map[string]*function{}
-	for name, address := range map[string]string{"predict": s.listen.predict, "learn": s.listen.learn} {
+	for name, address := range map[string]string{"predict": s.listen.predict, "learn": s.listen.learn, "promote": s.listen.promote} {
 		if s.urls[name] != "" {
 			continue
 		}
@@ -259,6 +260,9 @@ func (s *system) startFunctions(ctx context.Context) (err error) {
 	}
 	if f := functions["learn"]; f != nil {
 		s.serveLearn(ctx, f)
+	}
+	if f := functions["promote"]; f != nil {
+		s.servePromote(ctx, f)
 	}
 	return nil
 }
@@ -315,6 +319,18 @@ func (s *system) serveLearn(ctx context.Context, f *function) {
 		defer cancel()
 		return errors.Join(err, committer.Close(closing))
 	})
+}
+
+func (s *system) servePromote(ctx context.Context, f *function) {
+	succeed := func(ctx context.Context, c registry.Candidate, judge func(registry.Reign) registry.Verdict) (registry.Succession, error) {
+		return registry.Succeed(ctx, s.client, kinds.All(), c, judge)
+	}
+	ready := func(ctx context.Context) error {
+		_, err := registry.Catalogue(ctx, s.client, kinds.All())
+		return err
+	}
+	handler := promote.New(promote.RegistryFunc(succeed), promote.Options{Logger: s.log})
+	s.background(ctx, "promote", func(ctx context.Context) error { return f.serve(ctx, handler, nil, ready, s.log) })
 }
 
 // startSQL applies sql/ to Materialize, or starts its stand-in.

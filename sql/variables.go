@@ -18,6 +18,7 @@ const (
 	VariableFeaturesRetention = "features_retention"
 	VariableGrace             = "grace"
 	VariableBestMargin        = "best_margin"
+	VariableJudgedEvery       = "judged_every"
 )
 
 // Defaults are the variables of the embedded program and what they are unless
@@ -35,6 +36,8 @@ const (
 //     time, a delay of a second between two topics is N seconds of event time.
 //   - best_margin: what part of the least error a model may be behind the best and
 //     still contend with it.
+//   - judged_every: the first five minutes of how long are the trips that propose
+//     a champion from; a divisor of an hour. With 5 minutes all trips do.
 func Defaults() map[string]string {
 	return map[string]string{
 		VariableBroker:            "redpanda:9092",
@@ -42,6 +45,7 @@ func Defaults() map[string]string {
 		VariableFeaturesRetention: "1 hour",
 		VariableGrace:             "5 minutes",
 		VariableBestMargin:        "0.05",
+		VariableJudgedEvery:       "30 minutes",
 	}
 }
 
@@ -103,7 +107,7 @@ func checkVariable(name, value string) error {
 	switch name {
 	case VariableBroker:
 		return checkBroker(value)
-	case VariableTripRetention, VariableFeaturesRetention, VariableGrace:
+	case VariableTripRetention, VariableFeaturesRetention, VariableGrace, VariableJudgedEvery:
 		return checkInterval(value)
 	case VariableBestMargin:
 		if part, err := strconv.ParseFloat(value, 64); err != nil || !(part >= 0 && part < 10) {

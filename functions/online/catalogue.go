@@ -41,10 +41,21 @@ func (e *SpecError) Error() string {
 	return fmt.Sprintf("line %d: %s: %s", e.Line, e.Path, e.Reason)
 }
 
+// Promotion says who names another champion than the catalogue's.
+type Promotion string
+
+const (
+	// PromotionManual leaves it to people. It is the default.
+	PromotionManual Promotion = "manual"
+	// PromotionAutomatic makes the model with the least error the champion.
+	PromotionAutomatic Promotion = "automatic"
+)
+
 // Catalogue is a list of models as data.
 type Catalogue struct {
-	Champion string // the model whose prediction is served
-	Models   []Spec // in the order of the file
+	Champion  string // the model whose prediction is served
+	Promotion Promotion
+	Models    []Spec // in the order of the file
 }
 
 // Spec is a pipeline as data, checked when it was parsed. It does not change.
@@ -99,10 +110,15 @@ func (c *Catalogue) MarshalJSON() ([]byte, error) {
 			return nil, err
 		}
 	}
+	promotion := c.Promotion
+	if promotion == PromotionManual {
+		promotion = "" // as before there was a choice
+	}
 	return json.Marshal(struct {
-		Champion string            `json:"champion"`
-		Models   []json.RawMessage `json:"models"`
-	}{c.Champion, models})
+		Champion  string            `json:"champion"`
+		Promotion Promotion         `json:"promotion,omitempty"`
+		Models    []json.RawMessage `json:"models"`
+	}{c.Champion, promotion, models})
 }
 
 // MarshalJSON encodes the spec in its canonical form, with its name.

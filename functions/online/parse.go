@@ -17,14 +17,20 @@ type parser struct {
 }
 
 func (p *parser) catalogue(node *yaml.Node) *Catalogue {
-	c := &Catalogue{}
+	c := &Catalogue{Promotion: PromotionManual}
 	var champion *yaml.Node
-	fields := p.fields(node, "catalogue", "", "champion", "models")
+	fields := p.fields(node, "catalogue", "", "champion", "promotion", "models")
 	if node.Kind != yaml.MappingNode {
 		return c
 	}
 	if champion = fields["champion"]; champion != nil {
 		c.Champion = p.text(champion, "champion")
+	}
+	if promotion := fields["promotion"]; promotion != nil {
+		c.Promotion = Promotion(p.text(promotion, "promotion"))
+		if c.Promotion != PromotionManual && c.Promotion != PromotionAutomatic {
+			p.errs.add(promotion, "promotion", "%q is neither %s nor %s", c.Promotion, PromotionManual, PromotionAutomatic)
+		}
 	}
 	models := fields["models"]
 	if models == nil || models.Kind != yaml.SequenceNode || len(models.Content) == 0 {

@@ -15,6 +15,8 @@
 //	tripcast:models                    set of the names that have been in the catalogue
 //	tripcast:champion                  the name of the model that is served
 //	tripcast:audit:{tripcast:champion} stream of who made it that, as JSON
+//	tripcast:succession:{tripcast:champion}
+//	                                   hash: judged_us, since_us, entry (what Succeed remembers of the last candidate)
 //	tripcast:{MODEL}:head              hash: version, count, spec, state, commit, last, ids, ids_n, committed_ms, snapshot_ms, warming
 //	tripcast:{MODEL}:ids:a             set of ids learned; a and b take turns
 //	tripcast:{MODEL}:ids:b
@@ -145,7 +147,9 @@ const (
 	championKey  = "tripcast:champion"
 	// Its hash tag is the champion's key, so that both are in one slot.
 	championAuditKey = "tripcast:audit:{" + championKey + "}"
-	modelsKey        = "tripcast:models"
+	// In the same slot, too.
+	successionKey = "tripcast:succession:{" + championKey + "}"
+	modelsKey     = "tripcast:models"
 
 	catalogueEtag = "etag"
 	catalogueJSON = "json"

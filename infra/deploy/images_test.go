@@ -76,7 +76,7 @@ func (r *imageRegistry) pushEmpty(t *testing.T, repository string) string {
 // images holds the images that were deployed to what is promised of them.
 func (c *clusterTest) images(t *testing.T) {
 	deployed := c.deployedImages(t)
-	if got, want := slices.Sorted(maps.Keys(deployed)), []string{"learn", "monitor", "predict", "setup", "simulate"}; !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(deployed)), []string{"learn", "monitor", "predict", "promote", "setup", "simulate"}; !slices.Equal(got, want) {
 		t.Fatalf("deployed are the images %q, want %q", got, want)
 	}
 	for _, function := range slices.Sorted(maps.Keys(deployed)) {

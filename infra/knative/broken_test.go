@@ -25,13 +25,13 @@ func TestMistakes(t *testing.T) {
 	}
 	good := string(stream)
 	const (
-		predict  = "try-out: document 14 (Service tripcast/predict): "
-		learn    = "try-out: document 15 (Service tripcast/learn): "
-		monitor  = "try-out: document 16 (Service tripcast/monitor): "
-		features = "try-out: document 17 (KafkaSource tripcast/features): "
-		sink     = "try-out: document 11 (KafkaSink tripcast/predictions): "
-		setup    = "try-out: document 10 (Job tripcast/setup): "
-		binding  = "try-out: document 13 (SinkBinding tripcast/predict): "
+		predict  = "try-out: document 15 (Service tripcast/predict): "
+		learn    = "try-out: document 16 (Service tripcast/learn): "
+		monitor  = "try-out: document 17 (Service tripcast/monitor): "
+		features = "try-out: document 19 (KafkaSource tripcast/features): "
+		sink     = "try-out: document 12 (KafkaSink tripcast/predictions): "
+		setup    = "try-out: document 11 (Job tripcast/setup): "
+		binding  = "try-out: document 14 (SinkBinding tripcast/predict): "
 	)
 	for _, c := range []struct {
 		name, old, with string
@@ -51,7 +51,7 @@ func TestMistakes(t *testing.T) {
 		},
 		{
 			"unknown kind", "kind: KafkaSink\nmetadata", "kind: KafkaSnk\nmetadata",
-			`try-out: document 11 (KafkaSnk tripcast/predictions): apiVersion: "eventing.knative.dev/v1alpha1" "KafkaSnk" is no kind that is deployed here`,
+			`try-out: document 12 (KafkaSnk tripcast/predictions): apiVersion: "eventing.knative.dev/v1alpha1" "KafkaSnk" is no kind that is deployed here`,
 		},
 		{
 			"ordering", "ordering: unordered", "ordering: parallel",
@@ -147,22 +147,23 @@ func TestMistakes(t *testing.T) {
 		},
 		{
 			"a selector that selects nothing", "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n", "  selector:\n    matchLabels:\n      app.kubernetes.io/name: other\n",
-			"try-out: document 27 (StatefulSet tripcast/redis): spec.selector: does not match the labels of the template",
+			"try-out: document 30 (StatefulSet tripcast/redis): spec.selector: does not match the labels of the template",
 		},
 		{
 			"a volume that is not there", "volumeMounts:\n        - mountPath: /data\n          name: data", "volumeMounts:\n        - mountPath: /data\n          name: date",
-			`try-out: document 27 (StatefulSet tripcast/redis): spec.template.spec.containers[0].volumeMounts: /data: the pod has no volume "date"`,
+			`try-out: document 30 (StatefulSet tripcast/redis): spec.template.spec.containers[0].volumeMounts: /data: the pod has no volume "date"`,
 		},
 		{
 			"a probe of no port", "tcpSocket:\n            port: redis", "tcpSocket:\n            port: rediss",
-			`try-out: document 27 (StatefulSet tripcast/redis): spec.template.spec.containers[0].livenessProbe: the container has no port "rediss"`,
+			`try-out: document 30 (StatefulSet tripcast/redis): spec.template.spec.containers[0].livenessProbe: the container has no port "rediss"`,
 		},
 		{
 			"the same twice", "kind: KafkaSink\nmetadata:\n  labels:\n    app.kubernetes.io/component: eventing\n    app.kubernetes.io/name: dead-letters\n    app.kubernetes.io/part-of: tripcast\n  name: dead-letters",
 			"kind: KafkaSink\nmetadata:\n  labels:\n    app.kubernetes.io/component: eventing\n    app.kubernetes.io/name: dead-letters\n    app.kubernetes.io/part-of: tripcast\n  name: predictions",
-			"try-out: document 12 (KafkaSink tripcast/predictions): metadata.name: already defined in try-out, document 11\n" +
+			"try-out: document 13 (KafkaSink tripcast/predictions): metadata.name: already defined in try-out, document 12\n" +
 				features + "spec.delivery.deadLetterSink.ref: points to eventing.knative.dev/v1alpha1 KafkaSink tripcast/dead-letters, which no manifest defines\n" +
-				"try-out: document 18 (KafkaSource tripcast/labels): spec.delivery.deadLetterSink.ref: points to eventing.knative.dev/v1alpha1 KafkaSink tripcast/dead-letters, which no manifest defines",
+				"try-out: document 20 (KafkaSource tripcast/labels): spec.delivery.deadLetterSink.ref: points to eventing.knative.dev/v1alpha1 KafkaSink tripcast/dead-letters, which no manifest defines\n" +
+				"try-out: document 21 (KafkaSource tripcast/champions): spec.delivery.deadLetterSink.ref: points to eventing.knative.dev/v1alpha1 KafkaSink tripcast/dead-letters, which no manifest defines",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -119,9 +119,11 @@ func TestNetworkPolicies(t *testing.T) {
 		"namespace in (contour-internal,istio-system,knative-serving,kourier-system) -> learn:8012,8013,8112",
 		"namespace in (contour-internal,istio-system,knative-serving,kourier-system) -> monitor:8012,8013,8112",
 		"namespace in (contour-internal,istio-system,knative-serving,kourier-system) -> predict:8012,8013,8112",
+		"namespace in (contour-internal,istio-system,knative-serving,kourier-system) -> promote:8012,8013,8112",
 		"namespace=knative-serving/app=autoscaler -> learn:9090",
 		"namespace=knative-serving/app=autoscaler -> monitor:9090",
 		"namespace=knative-serving/app=autoscaler -> predict:9090",
+		"namespace=knative-serving/app=autoscaler -> promote:9090",
 	}
 	kafkaSinks := "predict -> namespace=knative-eventing/app=kafka-sink-receiver:8080,8443"
 	for dir, want := range map[string]struct{ in, out []string }{
@@ -130,19 +132,19 @@ func TestNetworkPolicies(t *testing.T) {
 			out: []string{
 				"learn -> anywhere:6379,6380",
 				"monitor -> anywhere:6379,6380", "monitor -> anywhere:6875", "monitor -> anywhere:9092-9098",
-				"predict -> anywhere:6379,6380", kafkaSinks,
+				"predict -> anywhere:6379,6380", "promote -> anywhere:6379,6380", kafkaSinks,
 				"setup -> anywhere:6379,6380", "setup -> anywhere:6875", "setup -> anywhere:9092-9098",
 			},
 		},
 		"overlays/try-out": {
 			in: append([]string{
-				"learn -> redis:6379", "monitor -> redis:6379", "predict -> redis:6379", "setup -> redis:6379",
+				"learn -> redis:6379", "monitor -> redis:6379", "predict -> redis:6379", "promote -> redis:6379", "setup -> redis:6379",
 				"materialize -> redpanda:9092", "monitor -> redpanda:9092", "setup -> redpanda:9092", "simulate -> redpanda:9092",
 				"namespace in (keda,knative-eventing) -> redpanda:9092",
 				"monitor -> materialize:6875", "setup -> materialize:6875",
 			}, knative...),
 			out: []string{
-				"learn -> redis:6379", "monitor -> redis:6379", "predict -> redis:6379", "setup -> redis:6379", kafkaSinks,
+				"learn -> redis:6379", "monitor -> redis:6379", "predict -> redis:6379", "promote -> redis:6379", "setup -> redis:6379", kafkaSinks,
 				"materialize -> redpanda:9092", "monitor -> redpanda:9092", "setup -> redpanda:9092", "simulate -> redpanda:9092",
 				"monitor -> materialize:6875", "setup -> materialize:6875",
 			},

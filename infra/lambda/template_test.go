@@ -189,8 +189,8 @@ func TestReferences(t *testing.T) {
 
 func TestFunctions(t *testing.T) {
 	d := read(t)
-	if functions := d.ofType("AWS::Serverless::Function"); len(functions) != 2 {
-		t.Errorf("%d functions, want predict and learn", len(functions))
+	if functions := d.ofType("AWS::Serverless::Function"); len(functions) != 3 {
+		t.Errorf("%d functions, want predict, learn and promote", len(functions))
 	}
 	globals := at(map[string]any(d), "Globals", "Function")
 	for name, want := range map[string]string{"Runtime": "provided.al2023", "Handler": "bootstrap", "Architectures": "[arm64]"} {
@@ -254,7 +254,7 @@ func TestSecrets(t *testing.T) {
 func TestSources(t *testing.T) {
 	d := read(t)
 	groups := consumerGroups(t)
-	for topic, name := range map[string]string{events.TopicFeatures: "Features", events.TopicLabels: "Labels"} {
+	for topic, name := range map[string]string{events.TopicFeatures: "Features", events.TopicLabels: "Labels", events.TopicChampions: "Champions"} {
 		p := d.ofType("AWS::Lambda::EventSourceMapping")[name]
 		for _, want := range []struct {
 			path  []string

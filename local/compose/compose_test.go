@@ -124,7 +124,7 @@ func TestContainersAreConfined(t *testing.T) {
 }
 
 func TestPortsAreThoseOfTheLaptop(t *testing.T) {
-	want := []string{"6379", "6875", "8081", "8082", "8083", "8501", "9092"}
+	want := []string{"6379", "6875", "8081", "8082", "8083", "8084", "8501", "9092"}
 	for name, files := range variants {
 		var got []string
 		for _, s := range load(t, files).Services {

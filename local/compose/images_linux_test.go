@@ -21,7 +21,7 @@ func buildContexts(t *testing.T) {
 	if err := os.RemoveAll(contexts); err != nil {
 		t.Fatal(err)
 	}
-	for _, function := range []string{"predict", "learn", "monitor", "setup", "simulate"} {
+	for _, function := range []string{"predict", "learn", "promote", "monitor", "setup", "simulate"} {
 		goBuild(t, function, "./functions/cmd/"+function)
 		dockerfile(t, function, "65532:65532", `ENTRYPOINT ["/`+function+`"]`)
 	}

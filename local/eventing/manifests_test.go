@@ -39,8 +39,9 @@ func TestInfraLoads(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"binding of predict to predictions",
-		"service learn", "service monitor", "service predict",
+		"service learn", "service monitor", "service predict", "service promote",
 		"sink dead-letters to dead_letters", "sink predictions to predictions",
+		"source champions of champions earliest to promote",
 		"source features of features earliest to predict", "source labels of labels earliest to learn",
 	}
 	if !slices.Equal(got, want) {
@@ -67,7 +68,7 @@ func TestInfraNamesTheTopicsOfEvents(t *testing.T) {
 		got[s.Name] = []string{s.Spec.Topic}
 	}
 	want := map[string][]string{
-		"predict": {events.TopicFeatures}, "learn": {events.TopicLabels},
+		"predict": {events.TopicFeatures}, "learn": {events.TopicLabels}, "promote": {events.TopicChampions},
 		"predictions": {events.TopicPredictions}, "dead-letters": {events.TopicDeadLetters},
 	}
 	if !reflect.DeepEqual(got, want) {

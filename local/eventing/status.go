@@ -14,7 +14,8 @@ import (
 // SourceStatus is what a KafkaSource has done since StartSources, and what it
 // has to do.
 type SourceStatus struct {
-	Name string // namespace/name
+	Name   string // namespace/name
+	Topics []string
 
 	Delivered    int64 // records, each counted when it is finished
 	DeadLettered int64
@@ -40,6 +41,7 @@ func (e *Eventing) Status() []SourceStatus {
 	for _, s := range e.running() {
 		status := SourceStatus{
 			Name:         s.name,
+			Topics:       s.manifest.Spec.Topics,
 			Delivered:    s.outcomes[Delivered].Load(),
 			DeadLettered: s.outcomes[DeadLettered].Load(),
 			Dropped:      s.outcomes[Dropped].Load(),

@@ -19,7 +19,7 @@ var renamed = map[string]string{
 	"numeric":              "DECIMAL(38, 12)",
 	"to_timestamp":         "mz_to_timestamp",
 	"jsonb_array_elements": "",
-	"jsonb_object_agg":     "",
+	"jsonb_object_agg":     "json_group_object",
 	"jsonb_agg":            "",
 	"now":                  "",
 }

@@ -45,6 +45,7 @@ func TestDialectValues(t *testing.T) {
 		{`'{"a":{"b":1}}'::jsonb->'a'->>'b'`, "1"},
 		{`'[1,2]'::jsonb->>1`, "2"},
 		{`jsonb_build_object('x', data->>'a', 'y', jsonb_build_array(1, 'two', NULL))->'y'`, `[1,"two",null]`},
+		{`jsonb_object_agg('x', 1.5::float8)`, `{"x":1.5}`},
 		{`CASE WHEN data->>'a' ~ '^x[0-9]$' THEN (data->'b'->>'n')::float8 END = 7`, "true"},
 		{`jsonb_typeof(data)`, "object"},
 		{`jsonb_typeof(data->'l')`, "array"},

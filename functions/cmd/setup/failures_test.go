@@ -91,7 +91,7 @@ func TestWaitEnds(t *testing.T) {
 }
 
 func TestMissingTopicsForMaterialize(t *testing.T) {
-	cluster := startKafka(t, kfake.SeedTopics(3, events.TopicPickUps, events.TopicDropOffs, events.TopicPredictions, events.TopicFeatures))
+	cluster := startKafka(t, kfake.SeedTopics(3, events.TopicPickUps, events.TopicDropOffs, events.TopicPredictions, events.TopicFeatures, events.TopicChampions))
 	server := sqltest.Start(t, "127.0.0.1:0")
 	e := environment{"KAFKA_BROKERS": cluster.ListenAddrs()[0], "MATERIALIZE_URL": "postgres://app@" + server.Address}
 	code, out, errs := e.run(t, "sql")

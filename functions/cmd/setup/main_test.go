@@ -73,7 +73,7 @@ func TestEverythingTwice(t *testing.T) {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
 	}
 	for _, want := range []string{
-		"topics: created pick_ups, features, predictions, drop_offs, labels, dead_letters; 0 were there, on Kafka at " + e["KAFKA_BROKERS"],
+		"topics: created pick_ups, features, predictions, drop_offs, labels, champions, dead_letters; 0 were there, on Kafka at " + e["KAFKA_BROKERS"],
 		"champion city-grid-neighbors, in Redis at " + store.Addr(),
 		fmt.Sprintf("sql: created %d; 0 were there, in Materialize at %s\n", objects(t)+1, server.Address), // and a secret
 	} {
@@ -86,6 +86,9 @@ func TestEverythingTwice(t *testing.T) {
 		want := "4 partitions cleanup.policy=delete retention.ms=86400000"
 		if name == events.TopicDeadLetters {
 			want = "1 partitions cleanup.policy=delete retention.ms=-1"
+		}
+		if name == events.TopicChampions {
+			want = "1 partitions cleanup.policy=delete retention.ms=86400000"
 		}
 		if topics[name] != want {
 			t.Errorf("%s has %q, want %q", name, topics[name], want)
@@ -100,7 +103,7 @@ func TestEverythingTwice(t *testing.T) {
 	if code != exitOK || errs != "" || strings.Count(out, "\n") != 3 {
 		t.Errorf("again: exit code %d: %s%s, want one line per step", code, out, errs)
 	}
-	if want := "topics: all 6 are there, on Kafka at " + e["KAFKA_BROKERS"]; !strings.Contains(out, want) {
+	if want := "topics: all 7 are there, on Kafka at " + e["KAFKA_BROKERS"]; !strings.Contains(out, want) {
 		t.Errorf("%q is not in\n%s", want, out)
 	}
 	if again := describe(t, e); !maps.Equal(again, topics) {
@@ -224,7 +227,7 @@ func TestTopicsThatExist(t *testing.T) {
 		"topics: labels has retention.ms=3600000 (1h0m0s), not retention.ms=604800000 (168h0m0s): left as it is\n",
 		"topics: labels has cleanup.policy=compact, not cleanup.policy=delete: left as it is\n",
 		"topics: pick_ups has retention.ms=-1 (for ever), not retention.ms=604800000 (168h0m0s): left as it is\n",
-		"topics: created features, predictions, dead_letters; 3 were there, on Kafka at ",
+		"topics: created features, predictions, champions, dead_letters; 3 were there, on Kafka at ",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)

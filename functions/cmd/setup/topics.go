@@ -40,6 +40,9 @@ func wantedTopics(o options) []topic {
 			configRetention: strconv.FormatInt(o.retention.Milliseconds(), 10),
 			configCleanup:   "delete",
 		}}
+		if name == events.TopicChampions {
+			t.partitions = 1 // one an hour, in order
+		}
 		if name == events.TopicDeadLetters {
 			// Few, in the order in which things went wrong, and kept until somebody
 			// has looked.

@@ -124,6 +124,7 @@ var flow = map[string]struct{ kind, source string }{
 	events.TopicPredictions: {events.TypePrediction, events.SourcePredictions},
 	events.TopicDropOffs:    {events.TypeDroppedOff, events.SourceDropOffs},
 	events.TopicLabels:      {events.TypeLabel, events.SourceLabels},
+	events.TopicChampions:   {events.TypeProposal, events.SourceChampions},
 	events.TopicDeadLetters: {events.TypeFeatures, events.SourceFeatures},
 }
 

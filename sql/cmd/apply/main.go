@@ -49,6 +49,7 @@ The variables of the program of tripcast:
   features_retention   how long a pick-up may wait for its features (1 hour)
   grace                how far the topics may be apart, in event time (5 minutes)
   best_margin          how far behind the best a model still contends (0.05)
+  judged_every         the first five minutes of how long propose a champion (30 minutes)
 
 A Kafka with TLS or users is that of the environment:
   KAFKA_BROKERS        host:port, comma-separated, as Materialize sees them

@@ -206,7 +206,7 @@ func TestUsage(t *testing.T) {
 		{"sources", []string{"--sources", "old"}, nil, exitUsage, `--sources: "old" is none of auto, source, table`},
 		{"no value", []string{"--set", "grace"}, nil, exitUsage, `"grace" is not NAME=VALUE`},
 		{"set twice", []string{"--set", "grace=1 day", "--set", "grace=2 days"}, nil, exitUsage, "grace is set twice"},
-		{"unknown variable", []string{"--set", "gracee=1 day"}, nil, exitUsage, "--set: no file has a variable gracee: there are best_margin, features_retention, grace, kafka_broker, trip_retention"},
+		{"unknown variable", []string{"--set", "gracee=1 day"}, nil, exitUsage, "--set: no file has a variable gracee: there are best_margin, features_retention, grace, judged_every, kafka_broker, trip_retention"},
 		{"no interval", []string{"--set", "trip_retention=25h"}, nil, exitUsage, `--set: trip_retention: "25h" is no interval above 0`},
 		{"no broker", []string{"--set", "kafka_broker=redpanda"}, nil, exitUsage, `--set: kafka_broker: "redpanda" is not host:port`},
 		{"a variable is missing", []string{"--dir", "testdata/program"}, nil, exitUsage, `sql: 01_connection.sql:2: variable "token" is not given: there are `},

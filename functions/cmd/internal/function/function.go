@@ -1,4 +1,4 @@
-// Package function is what the mains of predict, learn and monitor have in
+// Package function is what the mains of predict, learn, promote and monitor have in
 // common: they are told everything by their environment, have their models in
 // Redis, and serve until a signal. It is the environment, too, that says whether
 // Knative posts them events or Lambda gives them batches of Kafka records.

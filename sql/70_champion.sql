@@ -1,0 +1,100 @@
+-- Which model should be the champion: the one with the least error over the last
+-- full hour, for promote to decide about.
+--
+-- This is computed all the time, whether anybody looks or not, so it is of some of
+-- the trips alone: of those that end in the first five minutes of every
+-- ${judged_every}. All models are judged by the same ones. What promote is told is
+-- the errors of an hour: how much better a model has to be, and for how long, is
+-- for promote to say.
+
+-- One row per bucket, which never changes: nothing below is computed again with
+-- every trip.
+CREATE VIEW IF NOT EXISTS begun_buckets AS
+SELECT bucket, count(*)::int8 AS n
+FROM city_speed_5m
+GROUP BY 1;
+
+CREATE VIEW IF NOT EXISTS judged_buckets AS
+SELECT bucket, date_trunc('hour', bucket) AS hour
+FROM begun_buckets
+WHERE date_bin(INTERVAL '${judged_every}', bucket, TIMESTAMP '2000-01-01 00:00:00') = bucket;
+
+CREATE VIEW IF NOT EXISTS judged_outcomes AS
+SELECT
+    c.trip_id, b.hour, m.key AS model,
+    (abs((m.value->>'duration_s')::float8 - c.duration_s) * 1000)::int8 AS abs_ms
+FROM completed AS c
+JOIN judged_buckets AS b ON b.bucket = c.bucket
+JOIN predictions AS p ON p.trip_id = c.trip_id,
+LATERAL jsonb_each(p.predictions) AS m(key, value)
+WHERE jsonb_typeof(m.value->'duration_s') = 'number'
+  AND m.value->>'duration_s' ~ '^[0-9]{1,7}(\.[0-9]{1,30})?(e-[0-9]{1,2})?$'
+  AND m.key ~ '^[a-z0-9][a-z0-9._-]{0,62}$';
+
+CREATE VIEW IF NOT EXISTS judged_errors AS
+SELECT hour, model, count(*)::int8 AS trips, sum(abs_ms)::int8 AS abs_ms
+FROM judged_outcomes
+GROUP BY 1, 2;
+
+-- An hour is over when drop-offs come in that are more than ${grace} later. One
+-- after which nothing comes for an hour is left out.
+CREATE VIEW IF NOT EXISTS hour_closings AS
+SELECT date_trunc('hour', bucket - INTERVAL '${grace}') - INTERVAL '1 hour' AS hour, count(*)::int8 AS n
+FROM begun_buckets
+GROUP BY 1;
+
+CREATE VIEW IF NOT EXISTS closed_hours AS
+SELECT hour, count(*)::int8 AS n
+FROM hour_closings
+GROUP BY 1;
+
+CREATE VIEW IF NOT EXISTS closed_errors AS
+SELECT e.hour, e.model, e.trips, e.abs_ms::float8 / e.trips::float8 / 1000 AS mae_s
+FROM judged_errors AS e
+JOIN closed_hours AS h ON h.hour = e.hour
+WHERE e.trips >= 30;
+
+-- One row, of the newest of those hours.
+CREATE MATERIALIZED VIEW IF NOT EXISTS champion_proposals AS
+WITH hours AS (
+    SELECT hour, jsonb_object_agg(model, mae_s) AS errors_s
+    FROM closed_errors
+    GROUP BY hour
+), proposals AS (
+    SELECT
+        b.hour, b.model, b.trips, h.errors_s,
+        replace((b.hour + INTERVAL '1 hour')::text, ' ', 'T') || 'Z' AS judged_at
+    FROM closed_errors AS b
+    JOIN hours AS h ON h.hour = b.hour
+    ORDER BY b.hour DESC, b.mae_s, b.model
+    LIMIT 1
+)
+SELECT
+    'champion' AS role,
+    model,
+    judged_at,
+    trips,
+    errors_s,
+    MAP[
+        'ce_specversion' => '1.0',
+        'ce_type' => 'dev.tripcast.champion.proposed.v1',
+        'ce_source' => '/tripcast/champions',
+        'ce_id' => model || '@' || judged_at,
+        'ce_subject' => 'champion',
+        'ce_partitionkey' => 'champion',
+        'content-type' => 'application/json'
+    ] AS headers
+FROM proposals;
+
+CREATE SINK IF NOT EXISTS champions_sink
+FROM champion_proposals
+INTO KAFKA CONNECTION redpanda (
+    TOPIC 'champions',
+    TOPIC PARTITION COUNT = 1,
+    TOPIC CONFIG = MAP['cleanup.policy' => 'delete']
+)
+KEY (role) NOT ENFORCED
+HEADERS headers
+KEY FORMAT TEXT
+VALUE FORMAT JSON
+ENVELOPE UPSERT;
