@@ -147,8 +147,11 @@ func (h *Handler) judge(p events.Proposal, r registry.Reign) registry.Verdict {
 // unfit is why a model cannot be served, as a line that is not too long.
 func unfit(model string, err error) string {
 	var state *registry.StateError
-	if errors.As(err, &state) {
+	switch {
+	case errors.As(err, &state):
 		return fmt.Sprintf("it cannot be served: %.200q", state.Reason)
+	case errors.Is(err, registry.ErrWarming):
+		return "it is being warmed up"
 	}
 	return fmt.Sprintf("the catalogue has no model %.100q", model)
 }

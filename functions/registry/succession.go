@@ -32,7 +32,8 @@ type Reign struct {
 	Since  time.Time
 	ByHand bool // somebody has promoted it
 	Count  uint64
-	// Unfit is why the candidate cannot be served: an ErrNotFound or a *StateError.
+	// Unfit is why the candidate cannot be served: an ErrNotFound, an ErrWarming or a
+	// *StateError.
 	// Count is how many labels it has learned, 0 where it is unfit.
 	Unfit error
 }
