@@ -186,12 +186,13 @@ func testSucceedFails(t *testing.T, s store) {
 		t.Errorf("a reason of two lines: %v", err)
 	}
 	var typed *typeError
-	client.Rename(ctx, championAuditKey, "aside")
+	const aside = "aside:{" + championKey + "}" // in the slot of the others
+	client.Rename(ctx, championAuditKey, aside)
 	client.Set(ctx, championAuditKey, "x", 0)
 	if err := try(""); !errors.As(err, &typed) {
 		t.Errorf("no audit trail: %v", err)
 	}
-	client.Rename(ctx, "aside", championAuditKey)
+	client.Rename(ctx, aside, championAuditKey)
 	client.Set(ctx, successionKey, "x", 0)
 	if err := try(""); !isWrongType(errors.Unwrap(err)) || !strings.Contains(err.Error(), successionKey) {
 		t.Errorf("no hash: %v", err)
