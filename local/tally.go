@@ -113,6 +113,9 @@ var (
 func newTally(k kafka.Connection, log *slog.Logger) (*tally, error) {
 	client, err := k.Client(
 		kgo.ClientID("tripcast-tally"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond),
+		// That a topic is not there is believed for so long: for the 5 s that it is by
+		// default, from would look for one in vain.
+		kgo.MetadataMinAge(100*time.Millisecond),
 	)
 	if err != nil {
 		return nil, err
