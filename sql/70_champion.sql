@@ -49,42 +49,40 @@ FROM hour_closings
 GROUP BY 1;
 
 CREATE VIEW IF NOT EXISTS closed_errors AS
-SELECT e.hour, e.model, e.trips, e.abs_ms::float8 / e.trips::float8 / 1000 AS mae_s
+SELECT 'champion' AS role, e.hour, e.model, e.trips, e.abs_ms::float8 / e.trips::float8 / 1000 AS mae_s
 FROM judged_errors AS e
 JOIN closed_hours AS h ON h.hour = e.hour
 WHERE e.trips >= 30;
 
--- One row, of the newest of those hours.
+CREATE VIEW IF NOT EXISTS errors_of_hours AS
+SELECT hour, jsonb_object_agg(model, mae_s) AS errors_s
+FROM closed_errors
+GROUP BY 1;
+
+-- Of the newest of those hours.
+CREATE VIEW IF NOT EXISTS least_error AS
+SELECT DISTINCT ON (role) role, hour, model, trips, mae_s
+FROM closed_errors
+ORDER BY role, hour DESC, mae_s, model;
+
 CREATE MATERIALIZED VIEW IF NOT EXISTS champion_proposals AS
-WITH hours AS (
-    SELECT hour, jsonb_object_agg(model, mae_s) AS errors_s
-    FROM closed_errors
-    GROUP BY hour
-), proposals AS (
-    SELECT
-        b.hour, b.model, b.trips, h.errors_s,
-        replace((b.hour + INTERVAL '1 hour')::text, ' ', 'T') || 'Z' AS judged_at
-    FROM closed_errors AS b
-    JOIN hours AS h ON h.hour = b.hour
-    ORDER BY b.hour DESC, b.mae_s, b.model
-    LIMIT 1
-)
 SELECT
-    'champion' AS role,
-    model,
-    judged_at,
-    trips,
-    errors_s,
+    l.role,
+    l.model,
+    replace((l.hour + INTERVAL '1 hour')::text, ' ', 'T') || 'Z' AS judged_at,
+    l.trips,
+    e.errors_s,
     MAP[
         'ce_specversion' => '1.0',
         'ce_type' => 'dev.tripcast.champion.proposed.v1',
         'ce_source' => '/tripcast/champions',
-        'ce_id' => model || '@' || judged_at,
-        'ce_subject' => 'champion',
-        'ce_partitionkey' => 'champion',
+        'ce_id' => l.model || '@' || replace((l.hour + INTERVAL '1 hour')::text, ' ', 'T') || 'Z',
+        'ce_subject' => l.role,
+        'ce_partitionkey' => l.role,
         'content-type' => 'application/json'
     ] AS headers
-FROM proposals;
+FROM least_error AS l
+JOIN errors_of_hours AS e ON e.hour = l.hour;
 
 CREATE SINK IF NOT EXISTS champions_sink
 FROM champion_proposals

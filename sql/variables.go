@@ -36,8 +36,8 @@ const (
 //     time, a delay of a second between two topics is N seconds of event time.
 //   - best_margin: what part of the least error a model may be behind the best and
 //     still contend with it.
-//   - judged_every: the first five minutes of how long are the trips that propose
-//     a champion from; a divisor of an hour. With 5 minutes all trips do.
+//   - judged_every: a champion is proposed from the trips that end in the first
+//     five minutes of each so long: 5, 10, 15, 20, 30 or 60 minutes. Of 5 it is all.
 func Defaults() map[string]string {
 	return map[string]string{
 		VariableBroker:            "redpanda:9092",
@@ -107,8 +107,10 @@ func checkVariable(name, value string) error {
 	switch name {
 	case VariableBroker:
 		return checkBroker(value)
-	case VariableTripRetention, VariableFeaturesRetention, VariableGrace, VariableJudgedEvery:
+	case VariableTripRetention, VariableFeaturesRetention, VariableGrace:
 		return checkInterval(value)
+	case VariableJudgedEvery:
+		return checkJudgedEvery(value)
 	case VariableBestMargin:
 		if part, err := strconv.ParseFloat(value, 64); err != nil || !(part >= 0 && part < 10) {
 			return fmt.Errorf("%q is no part of an error, such as 0.05", value)
@@ -126,6 +128,15 @@ func checkBroker(value string) error {
 		}
 	}
 	return fmt.Errorf("%q is not host:port, such as redpanda:9092", value)
+}
+
+// checkJudgedEvery wants every hour to have as many judged buckets as any other.
+func checkJudgedEvery(value string) error {
+	text, ok := strings.CutSuffix(value, " minutes")
+	if n, err := strconv.Atoi(text); !ok || err != nil || n < 5 || n%5 != 0 || 60%n != 0 {
+		return fmt.Errorf("%q is none of 5, 10, 15, 20, 30 and 60 minutes, such as '30 minutes'", value)
+	}
+	return nil
 }
 
 // An interval as the program needs it: amounts of time, and a clock's hours,

@@ -204,6 +204,8 @@ func TestMistakes(t *testing.T) {
 		{"no models", "champion: m\n", []string{"line 1: models: is not a list"}},
 		{"no champion", "models:\n  - name: m\n" + good, []string{"champion: is missing"}},
 		{"unknown champion", "champion: x\nmodels:\n  - name: m\n" + good, []string{`line 1: champion: "x" is not the name of a model`}},
+		{"unknown promotion", "champion: m\npromotion: never\nmodels:\n  - name: m\n" + good, []string{`line 2: promotion: "never" is neither manual nor automatic`}},
+		{"no promotion", "champion: m\npromotion:\nmodels:\n  - name: m\n" + good, []string{"line 2: promotion: is not a name"}},
 		{"unknown key", one(good + "    color: red\n"), []string{"line 6: models[0].color: is unknown"}},
 		{"key twice", one(good + "    seed: 1\n    seed: 2\n"), []string{`line 7: models[0]: has "seed" twice`}},
 		{"duplicate name", one(good + "  - name: m\n" + good), []string{`line 6: models[1].name: "m" is the name of the model in line 3`}},
@@ -264,6 +266,37 @@ func FuzzParseCatalogue(f *testing.F) {
 			t.Errorf("%s\nwas written for\n%s\nbut cannot be read: %v", canonical, data, err)
 		}
 	})
+}
+
+// A catalogue that leaves promotion to people is what it was before there was a
+// choice.
+func TestPromotion(t *testing.T) {
+	const models = "models: [{name: m, features: [a], model: LinearRegression}]\n"
+	for _, c := range []struct {
+		given string
+		want  online.Promotion
+		json  bool // holds it
+	}{
+		{"", online.PromotionManual, false},
+		{"promotion: manual\n", online.PromotionManual, false},
+		{"promotion: automatic\n", online.PromotionAutomatic, true},
+	} {
+		catalogue, err := online.ParseCatalogue([]byte("champion: m\n"+c.given+models), kinds.All())
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := json.Marshal(catalogue)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := online.ParseCatalogue(encoded, kinds.All())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if catalogue.Promotion != c.want || again.Promotion != c.want || strings.Contains(string(encoded), "promotion") != c.json {
+			t.Errorf("%q is %s, and %s as %s", c.given, catalogue.Promotion, again.Promotion, encoded)
+		}
+	}
 }
 
 func ExampleParseCatalogue() {

@@ -28,7 +28,7 @@ func (p *parser) catalogue(node *yaml.Node) *Catalogue {
 	}
 	if promotion := fields["promotion"]; promotion != nil {
 		c.Promotion = Promotion(p.text(promotion, "promotion"))
-		if c.Promotion != PromotionManual && c.Promotion != PromotionAutomatic {
+		if c.Promotion != "" && c.Promotion != PromotionManual && c.Promotion != PromotionAutomatic {
 			p.errs.add(promotion, "promotion", "%q is neither %s nor %s", c.Promotion, PromotionManual, PromotionAutomatic)
 		}
 	}

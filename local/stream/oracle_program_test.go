@@ -242,6 +242,7 @@ func TestProgramStrategies(t *testing.T) {
 		"prediction_lags": keyed, "prediction_lag_histogram": summed, "prediction_lag": asked,
 		"pick_up_count": summed, "drop_off_count": summed, "prediction_count": summed, "completed_count": summed, "label_count": summed,
 		"trip_counts": asked, "begun_buckets": summed, "judged_buckets": keyed, "judged_outcomes": keyed, "judged_errors": summed,
-		"hour_closings": summed, "closed_hours": summed, "closed_errors": keyed, "champion_proposals": whole,
+		"hour_closings": summed, "closed_hours": summed, "closed_errors": keyed, "errors_of_hours": keyed, "least_error": keyed,
+		"champion_proposals": keyed,
 	})
 }
