@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,15 +97,17 @@ func (c *Cluster) Await(t testing.TB) {
 		for _, s := range c.Nodes {
 			client := s.client()
 			info, err := client.ClusterInfo(ctx).Result()
-			owners, err2 := client.ClusterSlots(ctx).Result()
+			shards, err2 := client.ClusterShards(ctx).Result()
 			client.Close()
 			if err != nil || err2 != nil || !strings.Contains(info, "cluster_state:ok") {
 				return false
 			}
 			covered, who := 0, map[string]bool{}
-			for _, r := range owners {
-				covered += r.End - r.Start + 1
-				who[r.Nodes[0].ID] = true
+			for _, shard := range shards {
+				for _, r := range shard.Slots {
+					covered += int(r.End - r.Start + 1)
+					who[shard.Nodes[0].ID] = true
+				}
 			}
 			if covered != slots || len(who) != nodes {
 				return false
@@ -179,16 +182,14 @@ func (c *Cluster) Move(ctx context.Context, key string, between func()) error {
 
 // owner is the node that has a slot, as one of them knows it.
 func (c *Cluster) owner(ctx context.Context, client *redis.Client, slot int) (int, error) {
-	ranges, err := client.ClusterSlots(ctx).Result()
+	shards, err := client.ClusterShards(ctx).Result()
 	if err != nil {
 		return 0, err
 	}
-	for _, r := range ranges {
-		if r.Start <= slot && slot <= r.End {
-			for i, id := range c.ids {
-				if id == r.Nodes[0].ID {
-					return i, nil
-				}
+	for _, shard := range shards {
+		for _, r := range shard.Slots {
+			if r.Start <= int64(slot) && int64(slot) <= r.End {
+				return slices.Index(c.ids, shard.Nodes[0].ID), nil // without replicas there is one
 			}
 		}
 	}
