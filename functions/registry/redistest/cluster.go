@@ -188,8 +188,8 @@ func (c *Cluster) owner(ctx context.Context, client *redis.Client, slot int) (in
 	}
 	for _, shard := range shards {
 		for _, r := range shard.Slots {
-			if i := slices.Index(c.ids, shard.Nodes[0].ID); i >= 0 && r.Start <= int64(slot) && int64(slot) <= r.End {
-				return i, nil
+			if r.Start <= int64(slot) && int64(slot) <= r.End {
+				return slices.Index(c.ids, shard.Nodes[0].ID), nil // without replicas there is one
 			}
 		}
 	}
