@@ -119,6 +119,9 @@ func newTally(k kafka.Connection, log *slog.Logger) (*tally, error) {
 	client, err := k.Client(
 		kgo.ClientID("tripcast-tally"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.KeepControlRecords(), // they have offsets, and may be the last
+		// That a topic is not there is believed for so long: by default for 5 s, in which
+		// caughtUp would take one that has just been made for none.
+		kgo.MetadataMinAge(100*time.Millisecond),
 	)
 	if err != nil {
 		return nil, err
