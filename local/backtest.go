@@ -34,8 +34,8 @@ import (
 
 const backtestUsage = `local backtest asks models about recorded trips as if they had served them: every
 trip at its start, every label learned at its drop-off. The features are those of
-sql/, or of a program of your own, evaluated once over all of the trips. It opens no socket, and given the same
-trips and models it reports the same to the last bit.
+sql/, or of a program of your own, evaluated once over all of the trips. It opens no
+socket, and given the same trips and models it reports the same to the last bit.
 
   go run ./local backtest --trips trips.csv.gz
   go run ./local backtest --trips recording.jsonl.gz --models my.yaml --html report.html

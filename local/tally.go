@@ -120,7 +120,7 @@ func newTally(k kafka.Connection, log *slog.Logger) (*tally, error) {
 		kgo.ClientID("tripcast-tally"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.KeepControlRecords(), // they have offsets, and may be the last
 		// That a topic is not there is believed for so long: by default for 5 s, in which
-		// caughtUp would take one that has just been made for none.
+		// ends would take one that has just been made for none.
 		kgo.MetadataMinAge(100*time.Millisecond),
 	)
 	if err != nil {
@@ -227,18 +227,23 @@ func (t *tally) consume(offsets kadm.ListedOffsets) {
 	t.client.AddConsumePartitions(offsets.KOffsets())
 }
 
-// caughtUp reports whether all that is in the topics of trips now has been counted.
-// Whoever plays trips may have created them when the counting had long begun, and a
-// short run could be over before they are looked for again.
-func (t *tally) caughtUp(ctx context.Context) (bool, error) {
+// ends are where the topics of trips end now, as far as they exist. Whoever plays
+// trips may have created them when the counting had long begun, and a short run
+// could be over before they are looked for again.
+func (t *tally) ends(ctx context.Context) (kadm.ListedOffsets, error) {
 	ends, err := kadm.NewClient(t.client).ListCommittedOffsets(ctx, ofTrips...)
 	if err == nil {
 		withoutUnknown(ends)
 		err = ends.Error()
 	}
 	if err != nil {
-		return false, fmt.Errorf("asking for the ends of the topics of trips: %w", err)
+		return nil, fmt.Errorf("asking for the ends of the topics of trips: %w", err)
 	}
+	return ends, nil
+}
+
+// through reports whether all before these ends has been counted.
+func (t *tally) through(ends kadm.ListedOffsets) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := true
@@ -246,7 +251,7 @@ func (t *tally) caughtUp(ctx context.Context) (bool, error) {
 		read, known := t.read[topicPartition{end.Topic, end.Partition}]
 		all = all && known && read >= end.Offset
 	})
-	return all, nil
+	return all
 }
 
 // lookAgain is how long topics that are missing are not looked for.
@@ -275,13 +280,13 @@ func (t *tally) run(ctx context.Context) {
 }
 
 func (t *tally) record(r *kgo.Record) {
-	t.moved = time.Now()
 	if slices.Contains(ofTrips, r.Topic) {
 		t.read[topicPartition{r.Topic, r.Partition}] = r.Offset + 1
 	}
 	if r.Attrs.IsControl() {
 		return
 	}
+	t.moved = time.Now()
 	if r.Topic == events.TopicDeadLetters {
 		t.deadLetter(r)
 		return

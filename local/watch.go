@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"tripcast.dev/functions/kafka"
@@ -125,6 +126,7 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 func (w *watcher) wait(ctx context.Context) error {
 	check := time.NewTicker(100 * time.Millisecond)
 	defer check.Stop()
+	var ends kadm.ListedOffsets // of the topics of trips, when all seemed to be over
 	for {
 		select {
 		case <-ctx.Done():
@@ -135,15 +137,22 @@ func (w *watcher) wait(ctx context.Context) error {
 		// Who plays trips without end has some on their way at any moment.
 		others := max(0, w.books.tally.started()-w.expect)
 		done, err := w.books.settled(ctx, w.expect, others)
-		if err == nil && done {
-			done, err = w.books.tally.caughtUp(ctx)
-			if err != nil && w.books.tally.quiet() < w.patience {
+		if err != nil {
+			return err
+		}
+		if !done {
+			continue
+		}
+		if ends == nil {
+			if ends, err = w.books.tally.ends(ctx); err != nil && w.books.tally.quiet() > w.patience {
+				return err
+			} else if err != nil {
 				w.log.Warn("the topics of trips cannot be asked for, trying again", "err", err)
-				err = nil
+				continue
 			}
 		}
-		if done || err != nil {
-			return err
+		if w.books.tally.through(ends) {
+			return nil
 		}
 	}
 }

@@ -77,14 +77,14 @@ func mutations() []mutation {
 			old:  "for i := range v.inputs {", new: "for i := range v.inputs[:1] {",
 		},
 		{
-			name: "a tombstone is an empty text",
+			name: "a record's time is in milliseconds",
 			file: "local/stream/record.go",
-			old:  "null: r.Value == nil", new: "null: false",
+			old:  "intValue(r.Timestamp.UnixMicro())", new: "intValue(r.Timestamp.UnixMilli())",
 		},
 		{
-			name: "half a character is one",
-			file: "local/stream/json.go",
-			old:  "== utf8.RuneError:\n\t\t\treturn false", new: "== utf8.RuneError:\n\t\t\trest = rest[6:]",
+			name: "what goes from a view is told to nobody",
+			file: "local/stream/relation.go",
+			old:  "d.removed = append(d.removed, row{partition, o})", new: "",
 		},
 	}
 }

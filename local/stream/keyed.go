@@ -89,34 +89,16 @@ func (v *view) tryCompute(ctx context.Context, partitions []string, now int64, o
 			untils[n] = append(untils[n], end.int())
 		}
 		scratch = appendRow(scratch[:0], v.columns, values[:len(v.columns)])
-		results[n] = append(results[n], v.shared(n, scratch))
+		results[n] = append(results[n], string(scratch))
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	for n, partition := range partitions {
-		if v.until {
-			v.out.replaceUntil(partition, results[n], untils[n], out)
-		} else {
-			v.out.replace(partition, results[n], out)
-		}
+		v.out.replaceUntil(partition, results[n], untils[n], out)
 	}
 	return nil
-}
-
-// shared is a row as a string: that of the input, where the view only chooses
-// among its rows. Half of what is kept is rows that two views have.
-func (v *view) shared(partition int64, data []byte) string {
-	if v.chooses {
-		rows := v.inputs[0].feed.rows
-		for i := v.begins[partition]; i < len(rows) && rows[i].partition == partition; i++ {
-			if rows[i].data == string(data) {
-				return rows[i].data
-			}
-		}
-	}
-	return string(data)
 }
 
 // reach adds the partitions that a row of input i belongs to.
@@ -148,9 +130,7 @@ func (v *view) feed(partitions []string) {
 		in.feed.rows = in.feed.rows[:0]
 	}
 	driver := v.inputs[0]
-	v.begins = v.begins[:0]
 	for n, name := range partitions {
-		v.begins = append(v.begins, len(driver.feed.rows))
 		driver.relation.find(driver.by, []byte(name), func(_, data string) {
 			driver.feed.rows = append(driver.feed.rows, fed{partition: int64(n), data: data})
 		})

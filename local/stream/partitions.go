@@ -49,7 +49,7 @@ func newPartitions() *partitions {
 	return &partitions{seed: maphash.MakeSeed(), mask: ^uint64(0)}
 }
 
-// reset forgets all.
+// reset forgets all. What comes next is thought to be about as much.
 func (p *partitions) reset() {
 	*p = partitions{seed: p.seed, mask: p.mask, dated: p.dated, size: p.size / 2}
 }
@@ -260,12 +260,6 @@ func (p *partitions) name(number uint32) string {
 	return r.name
 }
 
-// first is the first row of a partition.
-func (p *partitions) first(number uint32) (name, data string) {
-	r := p.open(number)
-	return r.name, r.next()
-}
-
 // rows appends the rows of a partition.
 func (p *partitions) rows(to []string, number uint32) []string {
 	for r := p.open(number); r.rows > 0; {
@@ -367,12 +361,4 @@ func (n *numberLists) of(hash uint64) iter.Seq[uint32] {
 			}
 		}
 	}
-}
-
-// count is how many there are of a hash.
-func (n *numberLists) count(hash uint64) int {
-	if _, ok := n.one[hash]; ok {
-		return 1
-	}
-	return len(n.more[hash])
 }

@@ -41,9 +41,7 @@ type view struct {
 	joined   *joined    // nil where DuckDB joins, or there is nothing to join
 	first    []ordering // of DISTINCT ON: by what a partition's one row is chosen
 	distinct bool
-	until    bool  // the query says when a row's life ends
-	chooses  bool  // its rows may be those of its input
-	begins   []int // where the rows of each partition begin in the driver's feed
+	until    bool // the query says when a row's life ends
 	// failed is told why rows are left out.
 	failed func(error)
 	// deferred views feed no sink: they may lag behind by a moment.
@@ -419,7 +417,6 @@ func (p *planner) finish(ctx context.Context, v *view, t *tree, key []string) er
 		return err
 	}
 	v.strategy, v.columns = keyed, columns[:n]
-	v.chooses = len(v.inputs) == 1 && slices.EqualFunc(v.columns, v.inputs[0].relation.columns, func(a, b column) bool { return a.kind == b.kind })
 	v.out = newRelation(v.name, v.columns, indexesOf(v.columns, key))
 	v.pending = make([]delta, len(v.inputs))
 	return nil

@@ -87,22 +87,14 @@ func (r *relation) find(i *index, key []byte, yield func(partition, data string)
 		return
 	}
 	var scratch [128]byte
-	hash := r.kept.hash(key)
-	if !r.several {
-		for n := range i.partitions.of(hash) {
-			name, data := r.kept.first(n)
-			if k, _ := appendKey(scratch[:0], data, r.columns, i.columns); bytes.Equal(k, key) {
-				yield(name, data)
-			}
-		}
-		return
-	}
-	seen := make(map[uint32]bool, i.partitions.count(hash))
-	for n := range i.partitions.of(hash) {
+	seen := map[uint32]bool{}
+	for n := range i.partitions.of(r.kept.hash(key)) {
 		if seen[n] {
 			continue
 		}
-		seen[n] = true
+		if r.several { // one may be in the list for each of its rows
+			seen[n] = true
+		}
 		for open := r.kept.open(n); open.rows > 0; {
 			data := open.next()
 			if k, _ := appendKey(scratch[:0], data, r.columns, i.columns); bytes.Equal(k, key) {
