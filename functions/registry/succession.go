@@ -31,11 +31,10 @@ type Reign struct {
 	// be this one.
 	Since  time.Time
 	ByHand bool // somebody has promoted it
-	Count  uint64
 	// Unfit is why the candidate cannot be served: an ErrNotFound, an ErrWarming or a
 	// *StateError.
-	// Count is how many labels it has learned, 0 where it is unfit.
 	Unfit error
+	Count uint64 // labels the candidate has learned, 0 where it is unfit
 }
 
 // Verdict is what becomes of a candidate.

@@ -1,6 +1,6 @@
 // Package faults holds learning to its promise while everything that can break
-// does: four learn processes, a real redis-server or a Redis Cluster, the
-// embedded Kafka, and KafkaSources that deliver every label at least twice. In
+// does: four learn processes, the embedded Redis, a real redis-server or a Redis
+// Cluster, the embedded Kafka, and KafkaSources that deliver every label at least twice. In
 // the end each model has learned each label once, and its state is, bit for bit,
 // that of learning the committed order once in one process.
 //
@@ -38,13 +38,18 @@ func TestShort(t *testing.T) {
 	if *labels != 0 {
 		t.Skip("the long run was asked for")
 	}
-	s := start(t, setup{labels: 2_000, learn: buildLearn(t, nil)})
-	s.run(schedule(*seed, 10, s.labels))
-	s.finish(t)
+	learn := buildLearn(t, nil)
+	for _, on := range []string{onMiniredis, onRedisServer} {
+		t.Run(on, func(t *testing.T) {
+			s := start(t, setup{labels: 2_000, learn: learn, redis: on})
+			s.run(schedule(*seed, 10, s.labels))
+			s.finish(t)
+		})
+	}
 }
 
-// TestLong runs with a redis-server and then with a Redis Cluster of three
-// masters, only if asked:
+// TestLong runs with the embedded Redis, with a redis-server and with a Redis
+// Cluster of three masters, only if asked:
 //
 //	go test -run TestLong -v ./local/faults -faults.labels 50000
 func TestLong(t *testing.T) {
@@ -52,12 +57,9 @@ func TestLong(t *testing.T) {
 		t.Skip("NOT TESTED: -faults.labels says with how many labels")
 	}
 	learn := buildLearn(t, nil)
-	for _, on := range []struct {
-		name    string
-		cluster bool
-	}{{"redis-server", false}, {"cluster", true}} {
-		t.Run(on.name, func(t *testing.T) {
-			s := start(t, setup{labels: *labels, learn: learn, cluster: on.cluster})
+	for _, on := range []string{onMiniredis, onRedisServer, onCluster} {
+		t.Run(on, func(t *testing.T) {
+			s := start(t, setup{labels: *labels, learn: learn, redis: on})
 			s.run(schedule(*seed, *faults, s.labels))
 			s.finish(t)
 		})
@@ -109,7 +111,7 @@ func TestMistakes(t *testing.T) {
 	}
 	for _, m := range mistakes {
 		t.Run(m.name, func(t *testing.T) {
-			s := start(t, setup{labels: 2_000, learn: buildLearn(t, &m)})
+			s := start(t, setup{labels: 2_000, learn: buildLearn(t, &m), redis: onRedisServer})
 			s.run(schedule(*seed, 30, s.labels))
 			s.await("every label is delivered", s.delivered)
 			err := s.verify(t.Context())

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -41,9 +42,40 @@ const (
 
 // setup says what to start.
 type setup struct {
-	labels  int
-	learn   string // the binary
-	cluster bool   // a Redis Cluster in place of a redis-server
+	labels int
+	learn  string // the binary
+	redis  string // one of the three below
+}
+
+// What the models are in.
+const (
+	onMiniredis   = "miniredis"
+	onRedisServer = "redis-server"
+	onCluster     = "cluster" // of three masters
+)
+
+// server is a Redis that can be killed, and started again on what it has kept.
+type server interface {
+	Addr() string
+	Kill(testing.TB)
+	Restart(testing.TB)
+}
+
+// embedded is the Redis of `go run ./local`, in this process. What it has taken
+// it keeps.
+type embedded struct {
+	*miniredis.Miniredis
+	addr string
+}
+
+func (e embedded) Addr() string    { return e.addr }
+func (e embedded) Kill(testing.TB) { e.Close() }
+
+func (e embedded) Restart(t testing.TB) {
+	t.Helper()
+	if err := e.Miniredis.Restart(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // system is all that learns, with what stands between.
@@ -53,7 +85,7 @@ type system struct {
 	labels    int
 	catalogue *online.Catalogue
 	learners  []*learner
-	servers   []*redistest.Server
+	servers   []server
 	whole     func() // returns when a restarted server is one of a whole cluster
 	proxies   []*toxiproxy.Proxy
 	client    redis.UniversalClient
@@ -69,7 +101,7 @@ func start(t *testing.T, o setup) *system {
 	t.Helper()
 	t.Logf("seed %d (-faults.seed)", *seed)
 	s := &system{t: t, tally: newTally(o.labels), labels: o.labels, whole: func() {}, done: map[fault]int{}}
-	urls := s.startRedis(o.cluster)
+	urls := s.startRedis(o.redis)
 	var err error
 	if s.catalogue, err = online.ParseCatalogue(infra.Models(), kinds.All()); err != nil {
 		t.Fatal(err)
@@ -102,9 +134,9 @@ func start(t *testing.T, o setup) *system {
 	return s
 }
 
-// startRedis returns the URLs that learners are given: with a redis-server each
-// has a proxy of its own, with a cluster each node has.
-func (s *system) startRedis(cluster bool) (urls []string) {
+// startRedis returns the URLs that learners are given: with one server each has
+// a proxy of its own, with a cluster each node has.
+func (s *system) startRedis(on string) (urls []string) {
 	keeps := []string{"--appendonly", "yes", "--appendfsync", "always"}
 	proxies := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	between := func(addr string) string {
@@ -116,15 +148,22 @@ func (s *system) startRedis(cluster bool) (urls []string) {
 		s.proxies = append(s.proxies, p)
 		return p.Listen
 	}
-	if cluster {
+	switch on {
+	case onCluster:
 		c := redistest.StartCluster(s.t, redistest.ClusterOptions{Announce: between, Args: keeps})
-		s.servers, s.whole = c.Nodes, func() { c.Await(s.t) }
+		for _, node := range c.Nodes {
+			s.servers = append(s.servers, node)
+		}
+		s.whole = func() { c.Await(s.t) }
 		return []string{c.URL()}
+	case onMiniredis:
+		m := miniredis.RunT(s.t)
+		s.servers = []server{embedded{m, m.Addr()}}
+	default:
+		s.servers = []server{redistest.Start(s.t, keeps...)}
 	}
-	server := redistest.Start(s.t, keeps...)
-	s.servers = []*redistest.Server{server}
 	for range processes {
-		urls = append(urls, "redis://"+between(server.Addr()))
+		urls = append(urls, "redis://"+between(s.servers[0].Addr()))
 	}
 	return urls
 }
