@@ -23,7 +23,9 @@ type CommitterOptions struct {
 	MaxWait time.Duration
 	// Window is how many ids of labels are remembered at least. Default 1,000,000.
 	Window int
-	// CatalogueAge bounds how far the catalogue may be behind Redis. Default 1 s.
+	// CatalogueAge bounds how far the catalogue may be behind Redis when a label
+	// comes. A WarmUp lets as long go by, and has to be told of the longest that any
+	// learner has. Default 1 s.
 	CatalogueAge time.Duration
 	// SnapshotEvery is how often the state of a model is kept, to roll back to,
 	// while it learns. Default 1 min.
@@ -98,12 +100,11 @@ type Committer struct {
 
 	following singleflight.Group
 
-	mu      sync.Mutex
-	closed  bool
-	etag    string
-	asOf    time.Time
-	workers []*worker // one for each model of the catalogue, in its order
-	running sync.WaitGroup
+	mu       sync.Mutex
+	closed   bool
+	etag     string
+	followed followed // a worker for each model of the catalogue, in its order
+	running  sync.WaitGroup
 }
 
 // NewCommitter returns a committer to the models of this Redis. It does not
@@ -269,8 +270,8 @@ func (c *Committer) Ready(ctx context.Context) error {
 // that until ctx is done.
 func (c *Committer) Close(ctx context.Context) error {
 	c.mu.Lock()
-	workers := c.workers
-	c.closed, c.workers = true, nil
+	workers := c.followed.workers
+	c.closed, c.followed = true, followed{}
 	c.mu.Unlock()
 	for _, w := range workers {
 		w.stop()
@@ -288,60 +289,78 @@ func (c *Committer) Close(ctx context.Context) error {
 	}
 }
 
-// follow returns the workers of a catalogue that is fresh enough.
+// followed are the workers of a catalogue, as of when it began to be read.
+type followed struct {
+	workers []*worker
+	asOf    time.Time
+}
+
+// follow returns the workers of a catalogue that is not older than CatalogueAge,
+// counted from now: WarmUp relies on it.
 func (c *Committer) follow(ctx context.Context) ([]*worker, error) {
-	c.mu.Lock()
-	workers, closed, fresh := c.workers, c.closed, time.Since(c.asOf) < c.opts.CatalogueAge
-	c.mu.Unlock()
-	if closed {
-		return nil, ErrClosed
-	}
-	if fresh && len(workers) > 0 {
-		return workers, nil
-	}
-	result := c.following.DoChan("", func() (any, error) {
-		// Not a request's context: others wait for the same answer.
-		ctx, cancel := context.WithTimeout(context.Background(), c.opts.MaxWait)
-		defer cancel()
-		return c.refresh(ctx)
-	})
-	select {
-	case r := <-result:
-		if r.Err != nil {
-			return nil, r.Err
+	now := time.Now()
+	for {
+		c.mu.Lock()
+		f, closed := c.followed, c.closed
+		c.mu.Unlock()
+		if closed {
+			return nil, ErrClosed
 		}
-		return r.Val.([]*worker), nil
-	case <-ctx.Done():
-		return nil, unavailable("read catalogue", context.Cause(ctx))
+		if c.fresh(f, now) {
+			return f.workers, nil
+		}
+		result := c.following.DoChan("", func() (any, error) {
+			// Not a request's context: others wait for the same answer.
+			ctx, cancel := context.WithTimeout(context.Background(), c.opts.MaxWait)
+			defer cancel()
+			return nil, c.refresh(ctx)
+		})
+		select {
+		case r := <-result:
+			if r.Err != nil {
+				return nil, r.Err
+			}
+		case <-ctx.Done():
+			return nil, unavailable("read catalogue", context.Cause(ctx))
+		}
+		// Others may have asked for it too long ago, as Redis was slow: once more.
 	}
 }
 
+// fresh reports whether a catalogue was young enough at a time. Both clocks have to
+// say so: the monotonic one may stand still while a machine is suspended or a
+// function is frozen, and the other one may be put back.
+func (c *Committer) fresh(f followed, at time.Time) bool {
+	age := max(at.Sub(f.asOf), at.Round(0).Sub(f.asOf.Round(0)))
+	return age < c.opts.CatalogueAge
+}
+
 // refresh starts workers for new models and stops those of models that are gone.
-func (c *Committer) refresh(ctx context.Context) ([]*worker, error) {
+func (c *Committer) refresh(ctx context.Context) error {
 	asOf := time.Now()
 	etag, err := c.client.HGet(ctx, catalogueKey, catalogueEtag).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, readError(catalogueKey, err)
+		return readError(catalogueKey, err)
 	}
 	c.mu.Lock()
 	if etag != "" && etag == c.etag && !c.closed {
 		defer c.mu.Unlock()
-		c.asOf = asOf
-		return c.workers, nil
+		c.followed.asOf = asOf
+		return nil
 	}
 	c.mu.Unlock()
 	catalogue, etag, err := readCatalogue(ctx, c.client, c.kinds)
 	if err != nil {
-		return nil, err
+		return err
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	running := map[string]*worker{}
-	for _, w := range c.workers {
+	for _, w := range c.followed.workers {
 		running[w.spec.Name+" "+w.spec.Hash()] = w
 	}
 	workers := make([]*worker, len(catalogue.Models)) // a new slice: others hold the old one
@@ -359,6 +378,6 @@ func (c *Committer) refresh(ctx context.Context) ([]*worker, error) {
 	for _, w := range running {
 		go w.stop() // it waits for labels that are being handed over
 	}
-	c.workers, c.etag, c.asOf = workers, etag, asOf
-	return workers, nil
+	c.followed, c.etag = followed{workers, asOf}, etag
+	return nil
 }

@@ -64,7 +64,7 @@ func holdFirstCommit(t *testing.T, s store) (c *Committer, held <-chan struct{},
 
 // waitQueued waits until n labels wait for the first model's next commit.
 func waitQueued(c *Committer, n int) {
-	for len(c.workers[0].jobs) < n {
+	for len(c.followed.workers[0].jobs) < n {
 		time.Sleep(time.Millisecond)
 	}
 }

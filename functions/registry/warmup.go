@@ -28,7 +28,8 @@ type Log interface {
 // WarmUpOptions configure a WarmUp.
 type WarmUpOptions struct {
 	// Commits are the options of the learners of the model. MaxWait bounds how long
-	// a commit is tried for.
+	// a commit is tried for, and CatalogueAge is how long the model has to be in the
+	// catalogue before it joins.
 	Commits CommitterOptions
 	// FromNothing has the model forget what it has learned first.
 	FromNothing bool
@@ -67,8 +68,9 @@ const maxJoins = 10
 // is FromNothing: what it was is kept as a snapshot. So is the champion, which is
 // never warmed up: predictions would be served that are behind.
 //
-// From its first commit on learners leave live labels to the replay, which finds
-// them in the log. When it has come near the end it has learners hold labels back
+// Learners leave live labels to the replay, which finds them in the log: from the
+// first on that comes to them once they follow a catalogue that has the model. When
+// all do, and it has come near the end, it has learners hold labels back
 // (Learn is an ErrBusy after MaxWait), asks once more where the log ends, teaches
 // what is before that, and makes the model live in a transaction that fails if a
 // learner has ceased to wait: then it is tried again, up to ten times, and an
@@ -92,7 +94,7 @@ func WarmUp(ctx context.Context, client redis.UniversalClient, kinds online.Kind
 		opts.JoinWithin = 5 * time.Second
 	}
 	opts.Commits = opts.Commits.orDefaults()
-	c, _, err := readCatalogue(ctx, client, kinds)
+	c, etag, err := readCatalogue(ctx, client, kinds)
 	if err != nil {
 		return WarmedUp{}, err
 	}
@@ -105,7 +107,7 @@ func WarmUp(ctx context.Context, client redis.UniversalClient, kinds online.Kind
 	}
 	u := &warmUp{
 		replay: &replay{worker: newWorker(client, kinds, spec, opts.Commits), token: randomName()},
-		log:    log, opts: opts, done: WarmedUp{Model: model},
+		log:    log, opts: opts, done: WarmedUp{Model: model}, etag: etag, since: time.Now(),
 	}
 	err = u.run(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -135,6 +137,9 @@ type warmUp struct {
 	log  Log
 	opts WarmUpOptions
 	done WarmedUp
+
+	etag  string    // of the catalogue
+	since time.Time // it is that, at least
 }
 
 func (u *warmUp) run(ctx context.Context) error {
@@ -152,6 +157,9 @@ func (u *warmUp) run(ctx context.Context) error {
 				return err
 			}
 			continue // more have come meanwhile
+		}
+		if err := u.known(ctx); err != nil {
+			return err
 		}
 		u.done.Joins++
 		err = u.join(ctx, began)
@@ -229,6 +237,37 @@ func (u *warmUp) account(t taught, end Position) {
 	}
 	if u.opts.Progress != nil {
 		u.opts.Progress(u.done)
+	}
+}
+
+// known returns once every learner follows a catalogue that has the model. One that
+// does not acknowledges labels without leaving them to the replay: those that came
+// to it are in the log before what comes there from now on.
+func (u *warmUp) known(ctx context.Context) error {
+	for {
+		c, etag, err := readCatalogue(ctx, u.worker.client, u.worker.kinds)
+		if err != nil {
+			return err
+		}
+		spec, err := find(c, u.worker.spec.Name)
+		if err != nil {
+			return err
+		}
+		if spec.Hash() != u.worker.spec.Hash() {
+			return fmt.Errorf("%w: model %s has another specification in the catalogue by now", ErrConflict, spec.Name)
+		}
+		if etag != u.etag {
+			u.etag, u.since = etag, time.Now()
+		}
+		left := u.opts.Commits.CatalogueAge - time.Since(u.since)
+		if left <= 0 {
+			return nil
+		}
+		select {
+		case <-time.After(left):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

