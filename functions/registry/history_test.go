@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -27,6 +28,17 @@ func (s store) snapshots(t testing.TB, model string) []Snapshot {
 		t.Fatal(err)
 	}
 	return snapshots
+}
+
+// states are those of the snapshots of a model, by their versions.
+func (s store) states(t testing.TB, model string) map[string]string {
+	t.Helper()
+	states := map[string]string{}
+	for _, snapshot := range s.snapshots(t, model) {
+		version := strconv.FormatUint(snapshot.Version, 10)
+		states[version] = s.client(t).Get(context.Background(), snapshotKey(model, version)).Val()
+	}
+	return states
 }
 
 func versionsOf(snapshots []Snapshot) string {

@@ -35,11 +35,22 @@ type given struct {
 // found is what Redis holds of a model that is to get a state.
 type found struct {
 	head   head
-	broken error // why the head cannot be loaded, if it cannot
+	broken error // why the head cannot be read, if it cannot
 	index  map[string]string
 	target given
 	last   string // id of the newest entry of the lineage
 	now    time.Time
+}
+
+// newest is the newest version that the lineage or a snapshot tells of.
+func (f found) newest() uint64 {
+	version, _ := splitID(f.last)
+	for field := range f.index {
+		if v, err := strconv.ParseUint(field, 10, 63); err == nil {
+			version = max(version, v)
+		}
+	}
+	return version
 }
 
 // doing is what an error says that was being done.
@@ -51,23 +62,15 @@ func (i install) doing() string {
 }
 
 // do tries until no learner is faster.
-func (i install) do(ctx context.Context) (Action, error) {
-	for attempt := 0; ; attempt++ {
-		action, err := i.try(ctx)
-		var typed *typeError
-		switch {
-		case errors.Is(err, redis.TxFailedErr): // a learner was faster
-			if err := sleep(ctx, attempt); err != nil {
-				return Action{}, fmt.Errorf("%w: %s: learners were faster each time: %w", ErrBusy, i.doing(), err)
-			}
-			continue
-		case err == nil:
-			return action, nil
-		case isOurs(err) || errors.As(err, &typed) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict):
-			return Action{}, err
-		}
-		return Action{}, unavailable(i.doing(), err)
+func (i install) do(ctx context.Context) (action Action, err error) {
+	err = again(ctx, i.doing(), func() error {
+		action, err = i.try(ctx)
+		return err
+	})
+	if err != nil {
+		return Action{}, err
 	}
+	return action, nil
 }
 
 func (i install) try(ctx context.Context) (Action, error) {
@@ -140,11 +143,9 @@ func (i install) look(ctx context.Context, tx *redis.Tx) (found, error) {
 	case f.broken != nil || f.head.version == 0:
 		err = i.salvage(ctx, tx, &f)
 		return f, err
-	}
-	if f.head.warming != nil {
+	case f.head.warming != nil:
 		return found{}, fmt.Errorf("%w: model %s can get another state once that has ended, or was abandoned", ErrWarming, name)
 	}
-	_, f.broken = load(i.spec, f.head)
 	return f, nil
 }
 
@@ -173,8 +174,8 @@ func (i install) target(index map[string]string, version, state string) (given, 
 }
 
 // salvage finds out what a head that is lost would say of the version and the
-// ids: the newest in the lineage, and the set that takes ids, which is full in
-// the one that does not.
+// ids: the newest of which something is known, and the set that takes ids, which is
+// full in the one that does not.
 func (i install) salvage(ctx context.Context, tx *redis.Tx, f *found) error {
 	var a, b *redis.IntCmd
 	if _, err := tx.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -183,11 +184,10 @@ func (i install) salvage(ctx context.Context, tx *redis.Tx, f *found) error {
 	}); err != nil {
 		return keyError(i.spec.Name, err)
 	}
-	version, _ := splitID(f.last)
+	f.head = head{version: f.newest(), ids: "a", idsN: uint64(a.Val())}
 	if i.kind == KindRollback { // versions of another Redis mean nothing in this one
-		version = max(version, f.target.Version)
+		f.head.version = max(f.head.version, f.target.Version)
 	}
-	f.head = head{version: version, ids: "a", idsN: uint64(a.Val())}
 	if b.Val() > 0 && (a.Val() == 0 || b.Val() < a.Val()) {
 		f.head.ids, f.head.idsN = "b", uint64(b.Val())
 	}
@@ -221,12 +221,13 @@ func (i install) exec(ctx context.Context, tx *redis.Tx, f found, action Action)
 	return entry.Val(), nil
 }
 
-// keep queues a snapshot of what is replaced, so that it can be gone back to,
-// and of what is imported, as no labels here lead to it. There are no more
-// snapshots than before, or a learner would keep.
+// keep queues a snapshot of what is replaced, so that it can be gone back to, and
+// of what is imported, as no labels here lead to it. What is replaced is kept
+// whether or not this program can decode it, as another may. There are no more
+// snapshots than before, or a learner keeps by default.
 func (i install) keep(ctx context.Context, pipe redis.Pipeliner, f found, after head) error {
 	var fresh []head
-	if _, kept := f.index[strconv.FormatUint(f.head.version, 10)]; !kept && f.broken == nil && f.head.commit != "" {
+	if _, kept := f.index[strconv.FormatUint(f.head.version, 10)]; !kept && f.head.state != "" {
 		fresh = append(fresh, f.head)
 	}
 	if i.kind == KindImport {

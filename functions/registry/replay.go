@@ -17,6 +17,7 @@ type replay struct {
 	token    string
 	position Position // as the head has it
 	holding  bool     // live labels are held back
+	unsure   bool     // it may have made the model live: the answer to that was lost
 }
 
 // taught is what became of some labels.
@@ -44,7 +45,7 @@ func (r *replay) check(h head) error {
 
 // claim makes this replay the one that teaches the model, in place of another.
 func (r *replay) claim(ctx context.Context) (head, error) {
-	return r.amendment(nil, func(h head, _ time.Time) (*warming, error) {
+	return r.amend(ctx, nil, func(h head, _ time.Time) (*warming, error) {
 		if h.warming == nil {
 			return nil, errLive
 		}
@@ -55,40 +56,48 @@ func (r *replay) claim(ctx context.Context) (head, error) {
 			return nil, err
 		}
 		return &warming{Token: r.token, Position: h.warming.Position}, nil
-	}).make(ctx)
+	})
 }
 
-func (r *replay) amendment(action *Action, change func(head, time.Time) (*warming, error)) amendment {
-	return amendment{client: r.worker.client, model: r.worker.spec.Name, action: action, change: change}
+// amend changes what the head says of the warm-up. It tries for MaxWait: a change is
+// one that may be made twice, or fails the second time.
+func (r *replay) amend(ctx context.Context, action *Action, change func(head, time.Time) (*warming, error)) (head, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.worker.opts.MaxWait, errWaitedTooLong)
+	defer cancel()
+	a := amendment{client: r.worker.client, model: r.worker.spec.Name, action: action, change: change}
+	for attempt := 0; ; attempt++ {
+		h, err := a.make(ctx)
+		if !errors.Is(err, ErrUnavailable) {
+			return h, err
+		}
+		r.unsure = r.unsure || action != nil // it is goLive that is audited
+		if sleep(ctx, attempt) != nil {
+			return h, err
+		}
+	}
 }
 
 // hold has learners hold back labels for a while.
 func (r *replay) hold(ctx context.Context, within time.Duration) error {
-	_, err := r.amendment(nil, func(h head, now time.Time) (*warming, error) {
+	_, err := r.amend(ctx, nil, func(h head, now time.Time) (*warming, error) {
 		if err := r.check(h); err != nil {
 			return nil, err
 		}
 		return h.warming.joining(now.Add(within)), nil
-	}).make(ctx)
+	})
 	r.holding = err == nil
 	return err
 }
 
-// goLive ends the replay. Where the answer to that was lost, and the model is live,
-// it was this.
+// goLive ends the replay, if labels are held back all the while.
 func (r *replay) goLive(ctx context.Context, action Action) error {
-	unsure := false
-	for attempt := 0; ; attempt++ {
-		_, err := r.amendment(&action, func(h head, _ time.Time) (*warming, error) { return nil, r.check(h) }).make(ctx)
-		switch {
-		case unsure && errors.Is(err, errLive):
-			return nil
-		case !errors.Is(err, ErrUnavailable) || sleep(ctx, attempt) != nil:
-			return err
-		}
-		unsure = true
-	}
+	_, err := r.amend(ctx, &action, func(h head, _ time.Time) (*warming, error) { return nil, r.check(h) })
+	return err
 }
+
+// wentLive reports whether an error says that the model is live, as this replay has
+// made it and has not been told.
+func (r *replay) wentLive(err error) bool { return r.unsure && errors.Is(err, errLive) }
 
 // teach commits the labels between the position and the next. It tries for MaxWait.
 func (r *replay) teach(ctx context.Context, labels []Label, next Position) (taught, error) {
@@ -108,7 +117,9 @@ func (r *replay) teach(ctx context.Context, labels []Label, next Position) (taug
 			t.panicked = append(t.panicked, err)
 			labels = slices.DeleteFunc(slices.Clone(labels), func(l Label) bool { return l.ID == panicked.Label })
 			continue
-		case !errors.Is(err, ErrUnavailable) && !errors.Is(err, redis.TxFailedErr):
+		case errors.Is(err, redis.TxFailedErr):
+			err = fmt.Errorf("%w: warm up model %s: others were faster each time", ErrBusy, r.worker.spec.Name)
+		case !errors.Is(err, ErrUnavailable):
 			return taught{}, err
 		}
 		if sleep(ctx, attempt) != nil {

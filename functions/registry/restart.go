@@ -24,26 +24,26 @@ type restart struct {
 	forget bool
 }
 
-func (r restart) do(ctx context.Context) (Action, error) {
-	for attempt := 0; ; attempt++ {
-		action, err := r.try(ctx)
-		var typed *typeError
-		switch {
-		case errors.Is(err, redis.TxFailedErr):
-			if err := sleep(ctx, attempt); err != nil {
-				return Action{}, fmt.Errorf("%w: restart %s: learners were faster each time: %w", ErrBusy, r.spec.Name, err)
-			}
-			continue
-		case err == nil:
-			return action, nil
-		case isOurs(err) || errors.As(err, &typed):
-			return Action{}, err
-		}
-		return Action{}, unavailable("restart "+r.spec.Name, err)
+func (r restart) do(ctx context.Context) (action Action, err error) {
+	p, err := r.spec.New()
+	if err != nil {
+		return Action{}, fmt.Errorf("registry: build model %s: %w", r.spec.Name, err)
 	}
+	nothing, err := p.AppendBinary(nil)
+	if err != nil {
+		return Action{}, &StateError{Model: r.spec.Name, Reason: "cannot be encoded: " + err.Error()}
+	}
+	err = again(ctx, "restart "+r.spec.Name, func() error {
+		action, err = r.try(ctx, nothing)
+		return err
+	})
+	if err != nil {
+		return Action{}, err
+	}
+	return action, nil
 }
 
-func (r restart) try(ctx context.Context) (action Action, err error) {
+func (r restart) try(ctx context.Context, nothing []byte) (action Action, err error) {
 	err = r.client.Watch(ctx, func(tx *redis.Tx) error {
 		f, err := r.look(ctx, tx)
 		if err != nil {
@@ -55,7 +55,7 @@ func (r restart) try(ctx context.Context) (action Action, err error) {
 		if !r.forget && f.head.count > 0 {
 			return fmt.Errorf("%w: model %s has learned %d labels: to restart it is to have it forget them", ErrConflict, r.spec.Name, f.head.count)
 		}
-		action, err = r.exec(ctx, tx, f)
+		action, err = r.exec(ctx, tx, f, nothing)
 		return err
 	}, headKey(r.spec.Name))
 	return action, err
@@ -66,14 +66,12 @@ func (r restart) try(ctx context.Context) (action Action, err error) {
 func (r restart) look(ctx context.Context, tx *redis.Tx) (found, error) {
 	name := r.spec.Name
 	var headCmd *redis.SliceCmd
-	var raw *redis.SliceCmd
 	var index *redis.MapStringStringCmd
 	var lineage *redis.XMessageSliceCmd
 	var audit *redis.StatusCmd
 	var clock *redis.TimeCmd
 	_, _ = tx.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each says what became of it
 		headCmd = readHead(ctx, pipe, name, true)
-		raw = pipe.HMGet(ctx, headKey(name), fieldCommit, fieldSpec, fieldLast, fieldState)
 		index = pipe.HGetAll(ctx, snapshotsKey(name))
 		lineage = pipe.XRevRangeN(ctx, lineageKey(name), "+", "-", 1)
 		audit = pipe.Type(ctx, auditKey(name))
@@ -96,33 +94,30 @@ func (r restart) look(ctx context.Context, tx *redis.Tx) (found, error) {
 	if errors.Is(f.broken, ErrUnavailable) {
 		return found{}, f.broken
 	}
-	version, _ := splitID(f.last)
 	if f.broken == nil {
 		if f.head.version == 0 { // as nobody has taught it, or its head is lost
-			f.head.version = version
+			f.head.version = f.newest()
 		}
 		return f, nil
 	}
-	f.head = head{version: max(version, 1), committed: f.now}
-	for i, to := range []*string{&f.head.commit, &f.head.spec, &f.head.last, &f.head.state} {
-		if i < len(raw.Val()) { // it is not a hash if there is nothing
-			*to, _ = raw.Val()[i].(string)
+	// A version of its own: that of the newest snapshot is another state's.
+	f.head = head{version: f.newest() + 1, committed: f.now}
+	raw, err := tx.HMGet(ctx, headKey(name), fieldCommit, fieldSpec, fieldLast, fieldState).Result()
+	switch {
+	case isWrongType(err): // there is nothing to keep
+	case err != nil:
+		return found{}, err
+	default:
+		for i, to := range []*string{&f.head.commit, &f.head.spec, &f.head.last, &f.head.state} {
+			*to, _ = raw[i].(string)
 		}
 	}
 	return f, nil
 }
 
 // exec makes a model that has learned nothing the head.
-func (r restart) exec(ctx context.Context, tx *redis.Tx, f found) (Action, error) {
+func (r restart) exec(ctx context.Context, tx *redis.Tx, f found, nothing []byte) (Action, error) {
 	name, before := r.spec.Name, f.head
-	p, err := r.spec.New()
-	if err != nil {
-		return Action{}, fmt.Errorf("registry: build model %s: %w", name, err)
-	}
-	nothing, err := p.AppendBinary(nil)
-	if err != nil {
-		return Action{}, &StateError{Model: name, Reason: "cannot be encoded: " + err.Error()}
-	}
 	after := head{
 		version: before.version + 1, spec: r.spec.Hash(), ids: "a", committed: f.now, commit: randomName(),
 		warming: &warming{Token: randomName()},
@@ -135,7 +130,7 @@ func (r restart) exec(ctx context.Context, tx *redis.Tx, f found) (Action, error
 		From: strconv.FormatUint(before.version, 10), To: strconv.FormatUint(after.version, 10),
 	}
 	var entry *redis.StringCmd
-	_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {
+	_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {
 		pipe.Unlink(ctx, headKey(name), idsKey(name, "a"), idsKey(name, "b")) // of whatever type they are
 		after.write(ctx, pipe, name, nothing)
 		entry, err = action.queue(ctx, pipe, auditKey(name))
@@ -148,10 +143,15 @@ func (r restart) exec(ctx context.Context, tx *redis.Tx, f found) (Action, error
 }
 
 // keep queues a snapshot of what is replaced: also of what this program cannot
-// decode, as another may.
+// decode, as another may. Where there is one of that commit, it is that which is
+// sound if only one of the two is.
 func (r restart) keep(ctx context.Context, pipe redis.Pipeliner, f found) error {
 	h := f.head
 	if h.version == 0 || h.state == "" || h.count == 0 && f.broken == nil {
+		return nil
+	}
+	version := strconv.FormatUint(h.version, 10)
+	if s, err := parseSnapshot(version, f.index[version]); err == nil && s.Commit == h.commit {
 		return nil
 	}
 	if h.commit == "" {

@@ -108,8 +108,7 @@ func testRestartChanged(t *testing.T, s store) {
 func testRestartBroken(t *testing.T, s store) {
 	ctx, client := t.Context(), s.client(t)
 	c := s.applied(t, "old", "new")
-	learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: time.Hour}), 0, 5)
-	restore := s.keep(t, "new")
+	learnN(t, s.committer(t, CommitterOptions{}), 0, 5)
 	breaks := breakages(s.head(t, "new"))
 	maps.Copy(breaks, map[string]func(context.Context, redis.UniversalClient, string){
 		"lost": func(ctx context.Context, client redis.UniversalClient, model string) { client.Del(ctx, headKey(model)) },
@@ -118,19 +117,40 @@ func testRestartBroken(t *testing.T, s store) {
 			client.Set(ctx, idsKey(model, "a"), "x", 0)
 		},
 	})
+	breaks["all that tells the version"] = func(ctx context.Context, client redis.UniversalClient, model string) {
+		client.HSet(ctx, headKey(model), fieldVersion, "-1")
+		client.Del(ctx, lineageKey(model))
+	}
+	type tried struct {
+		name  string
+		every time.Duration // of snapshots
+		spoil func(context.Context, redis.UniversalClient, string)
+	}
+	var tests []tried
 	for name, breakIt := range breaks {
-		t.Run(name, func(t *testing.T) {
-			restore()
-			client.Del(ctx, idsKey("new", "b"))
-			breakIt(ctx, client, "new")
+		tests = append(tests, tried{name, time.Hour, breakIt}, tried{name + ", each version kept", time.Nanosecond, breakIt})
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s.flush(t)
+			s.applied(t, "old", "new")
+			learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: tt.every}), 0, 5)
+			tt.spoil(ctx, client, "new")
 			state := client.HGet(ctx, headKey("new"), fieldState).Val()
+			before := s.states(t, "new")
 			applied, err := ApplyWith(ctx, client, c, ApplyOptions{Restart: []string{"new"}, By: ann})
 			if err != nil {
 				t.Fatal(err)
 			}
-			kept := s.snapshots(t, "new")[0]
-			if state != "" && client.Get(ctx, snapshotKey("new", applied.Restarted[0].From)).Val() != state {
-				t.Errorf("snapshot %+v is not what was there", kept)
+			after := s.states(t, "new")
+			for version, sound := range before {
+				if after[version] != sound {
+					t.Errorf("the snapshot of version %s is not what it was", version)
+				}
+			}
+			from := applied.Restarted[0].From
+			if _, kept := before[from]; !kept && after[from] != state {
+				t.Errorf("the snapshot of version %s is not what was there", from)
 			}
 			s.warmUp(t, "new", writtenTo(2, labelsN(0, 7)...), WarmUpOptions{})
 			s.checkLearned(t, c.Models[1], 7)

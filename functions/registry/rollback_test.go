@@ -158,6 +158,18 @@ func testRollbackRepairs(t *testing.T, s store) {
 	restore() // nothing is left to do for the next
 }
 
+// What this program cannot decode is not lost: it may be another's that is newer.
+func testRollbackKeepsNewer(t *testing.T, s store) {
+	s.applied(t, "one")
+	learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: time.Hour}), 0, 3)
+	newer(t, s, "one")
+	was := s.head(t, "one")
+	s.rollback(t, "one", 1)
+	if kept := s.states(t, "one")["3"]; kept != was.state || kept == "" {
+		t.Errorf("the snapshots are %v, want one of version 3 with what was there", versionsOf(s.snapshots(t, "one")))
+	}
+}
+
 // Learners race with rollbacks and with one another, while connections break:
 // every label is learned once, on top of what the last rollback went back to.
 func testRollbackRaces(t *testing.T, s store) {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -38,10 +39,32 @@ func (w *worker) unwatched(ctx context.Context, server *redis.Client, fn func(*r
 	})
 }
 
+// again makes a change in a transaction, as often as somebody else is faster. On an
+// ErrUnavailable it may have been made.
+func again(ctx context.Context, doing string, try func() error) error {
+	for attempt := 0; ; attempt++ {
+		err := try()
+		var typed *typeError
+		switch {
+		case err == nil || isOurs(err) || errors.As(err, &typed):
+			return err
+		case errors.Is(err, redis.TxFailedErr):
+			if err := sleep(ctx, attempt); err != nil {
+				return fmt.Errorf("%w: %s: others were faster each time: %w", ErrBusy, doing, context.Cause(ctx))
+			}
+		case errors.Is(ctx.Err(), context.Canceled): // nobody has waited for Redis
+			return fmt.Errorf("registry: %s: %w", doing, context.Cause(ctx))
+		default:
+			return unavailable(doing, err)
+		}
+	}
+}
+
 // isOurs tells the errors of this package from those of the client.
 func isOurs(err error) bool {
 	var state *StateError
 	var panicked *PanicError
 	return errors.As(err, &state) || errors.As(err, &panicked) ||
-		errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy) || errors.Is(err, ErrConflict) || errors.Is(err, ErrWarming)
+		errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy) || errors.Is(err, ErrConflict) || errors.Is(err, ErrWarming) ||
+		errors.Is(err, ErrNotFound) || errors.Is(err, errNotJoined)
 }

@@ -142,22 +142,13 @@ type amendment struct {
 	action *Action
 }
 
-// make makes the change in a transaction, as often as somebody is faster.
-func (a amendment) make(ctx context.Context) (head, error) {
-	for attempt := 0; ; attempt++ {
-		h, err := a.try(ctx)
-		var typed *typeError
-		switch {
-		case errors.Is(err, redis.TxFailedErr):
-			if err := sleep(ctx, attempt); err != nil {
-				return head{}, fmt.Errorf("%w: others were faster each time: %w", ErrBusy, err)
-			}
-			continue
-		case err == nil || isOurs(err) || errors.As(err, &typed) || errors.Is(err, errNotJoined):
-			return h, err
-		}
-		return head{}, unavailable("warm up model "+a.model, err)
-	}
+// make makes the change.
+func (a amendment) make(ctx context.Context) (h head, err error) {
+	err = again(ctx, "warm up model "+a.model, func() error {
+		h, err = a.try(ctx)
+		return err
+	})
+	return h, err
 }
 
 func (a amendment) try(ctx context.Context) (head, error) {
@@ -188,6 +179,12 @@ func (a amendment) try(ctx context.Context) (head, error) {
 }
 
 func (a amendment) exec(ctx context.Context, tx *redis.Tx, h head) error {
+	var action Action // of this attempt: the next may find another version
+	if a.action != nil {
+		action = *a.action
+		action.To = strconv.FormatUint(h.version, 10)
+		action.From = cmp.Or(action.From, action.To)
+	}
 	var entry *redis.StringCmd
 	_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {
 		if h.warming != nil {
@@ -198,13 +195,12 @@ func (a amendment) exec(ctx context.Context, tx *redis.Tx, h head) error {
 		if a.action == nil {
 			return nil
 		}
-		a.action.To = strconv.FormatUint(h.version, 10)
-		a.action.From = cmp.Or(a.action.From, a.action.To)
-		entry, err = a.action.queue(ctx, pipe, auditKey(a.model))
+		entry, err = action.queue(ctx, pipe, auditKey(a.model))
 		return err
 	})
 	if err == nil && entry != nil {
-		a.action.At = entryTime(entry.Val())
+		action.At = entryTime(entry.Val())
+		*a.action = action
 	}
 	return err
 }

@@ -200,7 +200,7 @@ func (u *warmUp) begin(ctx context.Context) error {
 func (u *warmUp) restart(ctx context.Context, forget bool) error {
 	_, err := restart{client: u.worker.client, spec: u.worker.spec, by: u.opts.By, forget: forget}.do(ctx)
 	if !forget && errors.Is(err, ErrConflict) {
-		return fmt.Errorf("%w; it learns from live labels, and can be warmed up from nothing only", err)
+		return fmt.Errorf("%w; it learns from live labels, and can be warmed up from nothing only; models audit says whether it was warmed up before", err)
 	}
 	return err
 }
@@ -289,10 +289,10 @@ func (u *warmUp) join(ctx context.Context, began uint64) error {
 	}
 	if err == nil {
 		action := Action{Kind: KindWarmUp, Model: u.worker.spec.Name, From: strconv.FormatUint(began, 10), By: u.opts.By.Name, Reason: u.opts.By.Reason}
-		err = u.goLive(within, action)
+		err = u.goLive(ctx, action) // which finds out by itself whether it is late
 	}
 	switch {
-	case err == nil:
+	case err == nil || u.wentLive(err):
 		u.done.Live, u.done.Left = true, 0
 		return nil
 	case ctx.Err() == nil && within.Err() != nil:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -104,5 +105,54 @@ func testWarmUpAnswersLost(t *testing.T, s store) {
 		}
 		s.checkLearned(t, mustCatalogue(t, s).Models[1], labels)
 		s.checkTravel(t, "new", labelled(labels))
+	}
+}
+
+// goneLive is a hook that loses the answer to what makes a model live, and every
+// other until a while later.
+type goneLive struct {
+	mu   sync.Mutex
+	away time.Duration
+	till time.Time
+	lost int
+}
+
+func (h *goneLive) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (h *goneLive) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { return h.answer(next(ctx, cmd), false) }
+}
+
+func (h *goneLive) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		return h.answer(next(ctx, cmds), slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Name() == "hdel" }))
+	}
+}
+
+func (h *goneLive) answer(err error, live bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if live && err == nil {
+		h.till = time.Now().Add(h.away)
+	}
+	if time.Now().Before(h.till) {
+		h.lost++
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// That the model is live is found out when Redis is back, also where it is away for
+// longer than labels may be held back.
+func testWarmUpLiveAnswerLost(t *testing.T, s store) {
+	s.toWarmUp(t, "old", "new")
+	client, hook := s.client(t), &goneLive{away: 100 * time.Millisecond}
+	hooked(t, client, hook)
+	opts := soon(WarmUpOptions{By: ann, JoinWithin: 10 * time.Millisecond})
+	done, err := WarmUp(t.Context(), client, testKinds(), "new", writtenTo(1, labelsN(0, 5)...), opts)
+	if err != nil || !done.Live || done.Count != 5 || hook.lost < 2 {
+		t.Errorf("%+v, %v after %d answers were lost, want it live", done, err, hook.lost)
+	}
+	if actions := s.audit(t, 1); actions[0].Kind != KindWarmUp || actions[0].Model != "new" {
+		t.Errorf("audit trail %s", trail(actions))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -232,4 +233,16 @@ func (u *unanswered) step(do func() error) error {
 	}
 	u.dead()
 	return errKilled
+}
+
+// The audit trail has the version that was given up, also where the replay has
+// committed in between.
+func testAbandonRaces(t *testing.T, s store) {
+	s.toWarmUp(t, "old", "new")
+	client, other := s.client(t), s.client(t)
+	hooked(t, client, atExec(sync.OnceFunc(func() { other.HSet(t.Context(), headKey("new"), fieldVersion, 9) })))
+	action, err := Abandon(t.Context(), client, testKinds(), "new", ann)
+	if err != nil || action.From != "9" || action.To != "9" || s.audit(t, 1)[0] != action {
+		t.Errorf("%+v, %v, want version 9", action, err)
+	}
 }
