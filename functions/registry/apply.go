@@ -74,11 +74,13 @@ func ApplyWith(ctx context.Context, client redis.UniversalClient, c *online.Cata
 			}
 			continue
 		}
-		action, err := r.do(ctx)
+		action, err := r.do(ctx, c)
+		if !action.At.IsZero() {
+			done.Restarted, done.Warming = append(done.Restarted, action), append(done.Warming, r.spec.Name)
+		}
 		if err != nil {
 			return done, err
 		}
-		done.Restarted, done.Warming = append(done.Restarted, action), append(done.Warming, r.spec.Name)
 	}
 	return done, a.write(ctx)
 }

@@ -128,16 +128,6 @@ func (r *Reader) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Age is how far the models may be behind Redis by now, or false before any
-// were read. It grows beyond MaxAge where nobody asks or Redis does not answer.
-func (r *Reader) Age() (time.Duration, bool) {
-	models := r.current.Load()
-	if models == nil {
-		return 0, false
-	}
-	return time.Since(models.asOf), true
-}
-
 // failedLately reports whether the last refresh failed just now, so that
 // requests need not wait for the next one to fail as well.
 func (r *Reader) failedLately() bool {

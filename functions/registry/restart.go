@@ -24,7 +24,9 @@ type restart struct {
 	forget bool
 }
 
-func (r restart) do(ctx context.Context) (action Action, err error) {
+// do returns an ErrConflict, with the action that was taken, where somebody has made
+// the model the champion of this catalogue in the meantime.
+func (r restart) do(ctx context.Context, c *online.Catalogue) (action Action, err error) {
 	p, err := r.spec.New()
 	if err != nil {
 		return Action{}, fmt.Errorf("registry: build model %s: %w", r.spec.Name, err)
@@ -39,6 +41,11 @@ func (r restart) do(ctx context.Context) (action Action, err error) {
 	})
 	if err != nil {
 		return Action{}, err
+	}
+	// Whoever promotes looks whether a model can be served, and no transaction has
+	// both: they are in different slots.
+	if err := notChampion(ctx, r.client, c, r.spec.Name); err != nil {
+		return action, fmt.Errorf("%w; it was promoted while it was restarted, and is served with nothing learned", err)
 	}
 	return action, nil
 }

@@ -7,10 +7,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"tripcast.dev/functions/online"
 )
 
 // A model that has learned live begins anew: its ids are forgotten, its versions
@@ -242,5 +245,34 @@ func testApplyWarmUp(t *testing.T, s store) {
 	applied, err := ApplyWith(ctx, client, more, opts)
 	if err != nil || fmt.Sprint(applied.Warming) != "[new other]" {
 		t.Errorf("%+v, %v", applied, err)
+	}
+}
+
+// A model that is promoted in the moment in which it is restarted is served with
+// nothing learned: whoever restarts it is told.
+func testRestartPromoted(t *testing.T, s store) {
+	for name, restart := range map[string]func(redis.UniversalClient, *online.Catalogue) error{
+		"apply": func(client redis.UniversalClient, c *online.Catalogue) error {
+			applied, err := ApplyWith(t.Context(), client, c, ApplyOptions{Restart: []string{"new"}, By: ann})
+			if len(applied.Restarted) != 1 {
+				t.Errorf("%+v, want what was restarted", applied)
+			}
+			return err
+		},
+		"warm-up": func(client redis.UniversalClient, _ *online.Catalogue) error {
+			_, err := WarmUp(t.Context(), client, testKinds(), "new", writtenTo(1), soon(WarmUpOptions{By: ann, FromNothing: true}))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.flush(t)
+			c := s.applied(t, "old", "new")
+			learnN(t, s.committer(t, CommitterOptions{}), 0, 3)
+			client, other := s.client(t), s.client(t)
+			hooked(t, client, atExec(sync.OnceFunc(func() { other.Set(t.Context(), championKey, "new", 0) })))
+			if err := restart(client, c); !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "promoted while it was restarted") {
+				t.Errorf("error %v, want an ErrConflict", err)
+			}
+		})
 	}
 }

@@ -148,6 +148,7 @@ func suite(t *testing.T, s store) {
 		{"restart", testRestart},
 		{"restart under another specification", testRestartChanged},
 		{"restart of what is broken", testRestartBroken},
+		{"restart of what is promoted", testRestartPromoted},
 		{"restart refuses", testRestartRefuses},
 		{"apply with a warm-up", testApplyWarmUp},
 	}

@@ -107,7 +107,7 @@ func WarmUp(ctx context.Context, client redis.UniversalClient, kinds online.Kind
 	}
 	u := &warmUp{
 		replay: &replay{worker: newWorker(client, kinds, spec, opts.Commits), token: randomName()},
-		log:    log, opts: opts, done: WarmedUp{Model: model}, etag: etag, since: time.Now(),
+		log:    log, opts: opts, done: WarmedUp{Model: model}, catalogue: c, etag: etag, since: time.Now(),
 	}
 	err = u.run(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -138,8 +138,9 @@ type warmUp struct {
 	opts WarmUpOptions
 	done WarmedUp
 
-	etag  string    // of the catalogue
-	since time.Time // it is that, at least
+	catalogue *online.Catalogue // as it was at first
+	etag      string            // of the catalogue as it is
+	since     time.Time         // it is that, at least
 }
 
 func (u *warmUp) run(ctx context.Context) error {
@@ -198,7 +199,8 @@ func (u *warmUp) begin(ctx context.Context) error {
 
 // restart makes the model one that has learned nothing.
 func (u *warmUp) restart(ctx context.Context, forget bool) error {
-	_, err := restart{client: u.worker.client, spec: u.worker.spec, by: u.opts.By, forget: forget}.do(ctx)
+	r := restart{client: u.worker.client, spec: u.worker.spec, by: u.opts.By, forget: forget}
+	_, err := r.do(ctx, u.catalogue)
 	if !forget && errors.Is(err, ErrConflict) {
 		return fmt.Errorf("%w; it learns from live labels, and can be warmed up from nothing only; models audit says whether it was warmed up before", err)
 	}
