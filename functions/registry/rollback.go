@@ -16,8 +16,8 @@ import (
 // The model has then learned as many labels as its state has: Count is that of
 // the snapshot. Their ids stay learned, and so do those of the labels that were
 // learned since: they are what one wants to be rid of, and do not come back when
-// they are delivered again. What was there is kept as a snapshot of its own, if
-// it is sound. A model whose state is broken, or whose head is, is whole again.
+// they are delivered again. What was there is kept as a snapshot of its own,
+// sound or not. A model whose state is broken, or whose head is, is whole again.
 //
 // A model or a snapshot that is not there is an ErrNotFound, another version
 // than expected an ErrConflict, a model that is being warmed up an ErrWarming. A
