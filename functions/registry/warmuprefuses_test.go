@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -200,7 +201,7 @@ func testAbandon(t *testing.T, s store) {
 type unanswered struct {
 	at   int
 	sent bool
-	n    int
+	n    atomic.Int64 // a cluster is asked on several connections at once
 	dead func()
 }
 
@@ -224,11 +225,10 @@ func (u *unanswered) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 }
 
 func (u *unanswered) step(do func() error) error {
-	u.n++
-	switch {
-	case u.n < u.at:
+	switch n := int(u.n.Add(1)); {
+	case n < u.at:
 		return do()
-	case u.n == u.at && u.sent:
+	case n == u.at && u.sent:
 		_ = do()
 	}
 	u.dead()
