@@ -47,9 +47,7 @@ func (s *search) take(r events.Record) {
 	}
 	delete(s.missing, label.ID)
 	s.found[label.ID] = *label
-	if len(s.found)%1000 == 0 {
-		s.progress.tell("%d of %d labels found", len(s.found), len(s.found)+len(s.missing))
-	}
+	s.progress.now("%d of %d labels found", len(s.found), len(s.found)+len(s.missing))
 }
 
 // labelOf returns the label of a record as learn would have it, or nil if it is a

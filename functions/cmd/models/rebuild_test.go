@@ -86,12 +86,15 @@ func label(n int) *events.Label {
 	return &events.Label{TripID: fmt.Sprint("trip-", n), Features: f, DurationS: 100 + float64(n*7919%1000)}
 }
 
+func (c *city) getenv(name string) string {
+	return map[string]string{"REDIS_URL": c.redis, "KAFKA_BROKERS": c.brokers}[name]
+}
+
 // run runs the command with an environment in which Redis and Kafka are found.
 func (c *city) run(t *testing.T, want int, args ...string) string {
 	t.Helper()
-	env := map[string]string{"REDIS_URL": c.redis, "KAFKA_BROKERS": c.brokers}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), args, func(name string) string { return env[name] }, &stdout, &stderr); code != want {
+	if code := run(t.Context(), args, c.getenv, &stdout, &stderr); code != want {
 		t.Fatalf("models %q: exit code %d, want %d: %s", args, code, want, &stderr)
 	}
 	return stdout.String() + stderr.String()
@@ -157,7 +160,13 @@ func topicOf(t testing.TB) []events.Record {
 // never committed.
 func (c *city) produce(t *testing.T, records []events.Record) {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, events.TopicLabels))
+	c.produceTo(t, 4, records)
+}
+
+// produceTo is produce with so many partitions.
+func (c *city) produceTo(t *testing.T, partitions int32, records []events.Record) {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, events.TopicLabels))
 	if err != nil {
 		t.Fatal(err)
 	}
