@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,8 +79,8 @@ type appliedCatalogue struct {
 
 func (a appliedCatalogue) write(stdout io.Writer) error {
 	var b strings.Builder
-	if a.Champion != "" {
-		fmt.Fprintf(&b, "%d models, champion %s", a.Models, a.Champion)
+	if a.Error == "" {
+		fmt.Fprintf(&b, "%d models, champion %s", a.Models, cmp.Or(a.Champion, "none"))
 		if a.Champion != a.Named {
 			fmt.Fprintf(&b, " (the file names %s)", a.Named)
 		}

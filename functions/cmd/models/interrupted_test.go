@@ -27,14 +27,21 @@ func TestInterrupted(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, command := range everyCommand() {
-		args := append([]string{command.name}, arguments[command.name]...)
+	interrupted := func(stands string, args ...string) {
+		t.Helper()
 		var stdout, stderr bytes.Buffer
 		code := run(cancelled, args, c.getenv, &stdout, &stderr)
-		if want := "models: interrupted: " + command.stands + "\n"; code != exitInterrupted || stderr.String() != want || command.stands == "" || stdout.Len() > 0 {
+		if want := "models: interrupted: " + stands + "\n"; code != exitInterrupted || stderr.String() != want || stdout.Len() > 0 {
 			t.Errorf("%q: exit code %d, %q and %q, want %q", args, code, &stdout, &stderr, want)
 		}
 	}
+	for _, command := range everyCommand() {
+		if command.stands == "" {
+			t.Errorf("%s does not say what is left of it", command.name)
+		}
+		interrupted(command.stands, append([]string{command.name}, arguments[command.name]...)...)
+	}
+	interrupted(doneOrNot, "warm-up", "decision-tree", "--abandon")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("%d files are left (%v), want one", len(entries), err)
 	}

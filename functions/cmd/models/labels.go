@@ -14,7 +14,8 @@ import (
 	"tripcast.dev/functions/registry"
 )
 
-// search looks for labels among the records of their topic.
+// search looks for labels among the records of their topic. It holds all it has
+// found: they were learned in another order than they are in there.
 type search struct {
 	missing  map[string]bool
 	found    map[string]registry.Label

@@ -4,7 +4,7 @@
 //	models warm-up NAME               # teach a new model the labels of before, and let it go on with the live ones
 //	models list [--json]              # what each has learned
 //	models show NAME                  # what a model has learned, as text or as a picture
-//	models diff NAME 7 now            # what has changed since a version, or between two models
+//	models diff NAME 7                # what has changed since a version, or between two models
 //	models history NAME               # how a model came about, and what it can go back to
 //	models promote NAME               # make it the champion
 //	models rollback NAME VERSION      # go back to a snapshot, or to any version with --rebuild

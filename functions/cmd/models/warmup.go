@@ -113,6 +113,8 @@ func warmUp(ctx context.Context, c console, args []string) error {
 func (w warmingUp) giveUp(ctx context.Context, client redis.UniversalClient, stdout io.Writer) error {
 	action, err := registry.Abandon(ctx, client, kinds.All(), w.model, w.by)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return cutShort{err, doneOrNot}
 	case err != nil:
 		return err
 	case w.asJSON:
