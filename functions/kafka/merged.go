@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,6 +13,10 @@ import (
 // ahead is how many records of a partition are held at most, about, that come
 // after those of others.
 const ahead = 5000
+
+// ErrOtherTopic is returned for a position that is none of a topic: the one in
+// which it was one has been deleted, and another has its name.
+var ErrOtherTopic = errors.New("it is another topic than it was")
 
 // Merged reads the partitions of a topic as one: its committed records by their
 // timestamps, as far as the order within a partition allows, and records of the
@@ -93,7 +98,7 @@ func offsets(listed map[int32]kadm.ListedOffset) []int64 {
 // It waits until open transactions before the end have been committed or aborted.
 // Partitions that a position does not have yet, and offsets that are not kept any
 // more, are read from where the partition starts. A position after the end is an
-// error: it is one of another topic.
+// ErrOtherTopic.
 func (m *Merged) Next(ctx context.Context, from, end []int64, most int) ([]*kgo.Record, []int64, error) {
 	records, err := m.next(ctx, from, end, most)
 	if err != nil {
@@ -186,8 +191,11 @@ func (m *Merged) open(ctx context.Context, from, end []int64) error {
 		return fmt.Errorf("asking for its start: %w", err)
 	}
 	starts := offsets(listed[m.topic])
-	if len(from) > len(end) || len(starts) < len(end) {
-		return fmt.Errorf("it has %d partitions, and was read in %d: it is another one than it was", len(starts), max(len(from), len(end)))
+	if len(from) > len(end) {
+		return fmt.Errorf("it has %d partitions, and was read in %d: %w", len(end), len(from), ErrOtherTopic)
+	}
+	if len(starts) < len(end) {
+		return fmt.Errorf("it has %d partitions, and had %d a moment ago", len(starts), len(end))
 	}
 	m.partitions = make([]partition, len(end))
 	places := map[int32]kgo.Offset{}
@@ -197,7 +205,7 @@ func (m *Merged) open(ctx context.Context, from, end []int64) error {
 			at = from[i]
 		}
 		if at > end[i] {
-			return fmt.Errorf("partition %d ends at offset %d, and was read up to %d: it is another topic than it was", i, end[i], at)
+			return fmt.Errorf("partition %d ends at offset %d, and was read up to %d: %w", i, end[i], at, ErrOtherTopic)
 		}
 		at = min(max(at, starts[i]), end[i])
 		m.partitions[i].next = at

@@ -278,10 +278,10 @@ func testTravelBrokenHead(t *testing.T, s store) {
 			defer restore()
 			breakIt(ctx, client, "one")
 			client.HDel(ctx, snapshotsKey("one"), "4")
-			r, err := s.travel(t, "one", Destination{Label: "trip-3"}, true).Rebuild(labelled(4))
+			r, err := s.travel(t, "one", Destination{Label: "trip-3"}, true).Rebuild(t.Context(), labelled(4))
 			var differs *DifferenceError
 			if errors.As(err, &differs) && differs.Version == 4 { // it is compared with what is broken
-				r, err = s.travel(t, "one", Destination{Version: 3}, true).Rebuild(labelled(4))
+				r, err = s.travel(t, "one", Destination{Version: 3}, true).Rebuild(t.Context(), labelled(4))
 			} else if err == nil && string(r.State) != h.state {
 				t.Error("not bit for bit")
 			}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"strings"
 )
@@ -60,8 +61,9 @@ func (e *MissingError) Error() string {
 // who learned them have: in the same order with the same code. At every version
 // on the way whose state is kept it compares the two, and returns a
 // *DifferenceError at the first that is not the same. Labels that are not there
-// are a *MissingError.
-func (j *Journey) Rebuild(labels map[string]Label) (*Rebuilt, error) {
+// are a *MissingError. Between two commits it looks whether ctx is done, and
+// returns the cause of that.
+func (j *Journey) Rebuild(ctx context.Context, labels map[string]Label) (*Rebuilt, error) {
 	if err := j.missing(labels); err != nil {
 		return nil, err
 	}
@@ -73,6 +75,9 @@ func (j *Journey) Rebuild(labels map[string]Label) (*Rebuilt, error) {
 	since := span{version: j.base.Version}
 	var x []float64
 	for _, s := range j.steps {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("registry: rebuild model %s: %w", j.spec.Name, context.Cause(ctx))
+		}
 		for _, id := range s.labels {
 			label := labels[id]
 			x = p.Vector(x[:0], label.Features)
@@ -81,6 +86,9 @@ func (j *Journey) Rebuild(labels map[string]Label) (*Rebuilt, error) {
 			}
 		}
 		r.Labels += len(s.labels)
+		if j.Progress != nil {
+			j.Progress(r.Labels)
+		}
 		since.extend(s.labels)
 		if len(s.stored) == 0 {
 			continue

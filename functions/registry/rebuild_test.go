@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -54,7 +55,7 @@ func testTravelDiffers(t *testing.T, s store) {
 		t.Run(tt.name, func(t *testing.T) {
 			j, labels := s.travel(t, "one", Destination{}, true), labelled(24)
 			tt.spoil(j, labels)
-			_, err := j.Rebuild(labels)
+			_, err := j.Rebuild(t.Context(), labels)
 			var differs *DifferenceError
 			if !errors.As(err, &differs) {
 				t.Fatalf("error %v, want a *DifferenceError", err)
@@ -65,15 +66,28 @@ func testTravelDiffers(t *testing.T, s store) {
 			}
 		})
 	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	j := s.travel(t, "one", Destination{}, true)
+	var taught []int
+	j.Progress = func(n int) {
+		if taught = append(taught, n); len(taught) == 2 {
+			cancel(errStopped)
+		}
+	}
+	if r, err := j.Rebuild(ctx, labelled(24)); r != nil || !errors.Is(err, errStopped) || fmt.Sprint(taught) != "[3 9]" {
+		t.Errorf("rebuilt %v, error %v after %d labels, want none after the second commit", r, err, taught)
+	}
 	labels := labelled(24)
 	delete(labels, "trip-11")
 	delete(labels, "trip-5")
-	_, err := s.travel(t, "one", Destination{Version: 4}, true).Rebuild(labels)
+	_, err := s.travel(t, "one", Destination{Version: 4}, true).Rebuild(t.Context(), labels)
 	var missing *MissingError
 	if !errors.As(err, &missing) || fmt.Sprint(missing.IDs) != "[trip-5 trip-11]" || missing.Labels != 20 {
 		t.Errorf("error %v, want the labels that are missing", err)
 	}
 }
+
+var errStopped = errors.New("stopped")
 
 // A model that panics on a label has not learned it, and does not when it is
 // rebuilt; one that panics only then is told of.
@@ -89,7 +103,7 @@ func testTravelPanic(t *testing.T, s store) {
 	s.checkTravel(t, "fragile", labelled(20))
 	labels := labelled(20)
 	labels["trip-12"] = labelN(13)
-	_, err := s.travel(t, "fragile", Destination{}, true).Rebuild(labels)
+	_, err := s.travel(t, "fragile", Destination{}, true).Rebuild(t.Context(), labels)
 	var panicked *online.PanicError
 	if !errors.As(err, &panicked) || !strings.Contains(err.Error(), "trip-12") {
 		t.Errorf("error %v, want a panic on trip-12", err)

@@ -24,6 +24,10 @@ type Destination struct {
 // a destination: which labels it has learned and in which order, and what Redis
 // keeps of the states between. It is a copy: Redis is not asked again.
 type Journey struct {
+	// Progress, if it is set, is told by Rebuild after each commit how many of the
+	// Labels it has taught.
+	Progress func(taught int)
+
 	spec  online.Spec
 	base  Snapshot // zero is nothing
 	state string   // of the base

@@ -34,7 +34,7 @@ func (s store) travel(t testing.TB, model string, to Destination, fromNothing bo
 
 func rebuild(t testing.TB, j *Journey, labels map[string]Label) *Rebuilt {
 	t.Helper()
-	r, err := j.Rebuild(labels)
+	r, err := j.Rebuild(t.Context(), labels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func testTravelRaces(t *testing.T, s store) {
 				t.Error(err)
 				return
 			}
-			if _, err := j.Rebuild(labelled(labels)); err != nil {
+			if _, err := j.Rebuild(t.Context(), labelled(labels)); err != nil {
 				t.Error(err)
 			}
 			journeys++

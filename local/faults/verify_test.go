@@ -204,7 +204,7 @@ func (s *system) travel(ctx context.Context, model string, state []byte) error {
 	for n := range s.labels {
 		labels[tripID(n)] = labelN(n)
 	}
-	r, err := j.Rebuild(labels)
+	r, err := j.Rebuild(ctx, labels)
 	if err != nil {
 		return err
 	}

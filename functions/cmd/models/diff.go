@@ -57,22 +57,25 @@ func diff(ctx context.Context, c console, args []string) error {
 
 // sides reads which versions of which models a command line names.
 func sides(words []string) (models [2]string, versions [2]uint64, err error) {
-	switch len(words) {
-	case 2:
-		return [2]string{words[0], words[1]}, versions, nil
-	case 3:
-		for i, word := range words[1:] {
-			models[i] = words[0]
-			if word == "now" {
-				continue
-			}
-			if versions[i], err = strconv.ParseUint(word, 10, 64); err != nil || versions[i] == 0 {
-				return models, versions, usageError{fmt.Errorf("%q is not a version, nor now: history lists those there are", word)}
-			}
+	if len(words) == 2 {
+		if _, err := strconv.ParseUint(words[1], 10, 64); err != nil {
+			return [2]string{words[0], words[1]}, versions, nil
 		}
-		return models, versions, nil
+		words = append(words, "now")
 	}
-	return models, versions, usageError{errors.New("diff wants a model and two versions, or two models")}
+	if len(words) != 3 {
+		return models, versions, usageError{errors.New("diff wants a model and two versions, or two models")}
+	}
+	for i, word := range words[1:] {
+		models[i] = words[0]
+		if word == "now" {
+			continue
+		}
+		if versions[i], err = strconv.ParseUint(word, 10, 64); err != nil || versions[i] == 0 {
+			return models, versions, usageError{fmt.Errorf("%q is not a version, nor now: history lists those there are", word)}
+		}
+	}
+	return models, versions, nil
 }
 
 func (s shown) side() side { return side{s.Model, s.Version, s.Specification} }

@@ -13,8 +13,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"golang.org/x/term"
-
 	"tripcast.dev/functions/online"
 	"tripcast.dev/functions/online/evaluate"
 	"tripcast.dev/functions/online/kinds"
@@ -51,7 +49,9 @@ func judge(ctx context.Context, c console, args []string) error {
 	}
 	defer samples.Close()
 	progress := progressOn(c.stderr)
-	results, err := evaluate.Progressive(ctx, samples.Features(), samples.Samples(ctx), models, evaluate.Options{Progress: progress.show})
+	results, err := evaluate.Progressive(ctx, samples.Features(), samples.Samples(ctx), models, evaluate.Options{Progress: func(asked int, at time.Time) {
+		progress.now("%d samples, %s", asked, at.UTC().Format(time.DateTime))
+	}})
 	progress.clear()
 	if results == nil {
 		return err
@@ -185,31 +185,4 @@ func showJSON(stdout io.Writer, results []evaluate.Result) error {
 		}
 	}
 	return writeJSON(stdout, all)
-}
-
-// progress is a line on a terminal that tells how far the evaluation is.
-type progress struct {
-	out   io.Writer // nil if it is no terminal
-	shown time.Time
-}
-
-func progressOn(out io.Writer) *progress {
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &progress{out: out}
-	}
-	return &progress{}
-}
-
-func (p *progress) show(asked int, at time.Time) {
-	if p.out == nil || time.Since(p.shown) < 200*time.Millisecond {
-		return
-	}
-	p.shown = time.Now()
-	fmt.Fprintf(p.out, "\r%d samples, %s\x1b[K", asked, at.UTC().Format(time.DateTime))
-}
-
-func (p *progress) clear() {
-	if p.out != nil && !p.shown.IsZero() {
-		fmt.Fprint(p.out, "\r\x1b[K")
-	}
 }

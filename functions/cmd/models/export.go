@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
@@ -23,7 +21,8 @@ type exported struct {
 func export(ctx context.Context, c console, args []string) error {
 	flags := newFlags("export")
 	version := flags.Uint64("version", 0, "")
-	out := flags.String("out", "", "")
+	name := flags.String("out", "", "")
+	force := flags.Bool("force", false, "")
 	asJSON := flags.Bool("json", false, "")
 	words, err := parseMixed(flags, args, "a model")
 	if err != nil {
@@ -37,16 +36,20 @@ func export(ctx context.Context, c console, args []string) error {
 	if err != nil {
 		return err
 	}
-	if *out == "" {
-		*out = fmt.Sprintf("%s-%d.model", kept.Spec.Name, kept.Snapshot.Version)
+	if *name == "" {
+		*name = fmt.Sprintf("%s-%d.model", kept.Spec.Name, kept.Snapshot.Version)
 	}
-	if err := writeWhole(*out, data); err != nil {
+	out, err := outputAt(*name, *force, c.stdout)
+	if err == nil {
+		err = out.write(c, data)
+	}
+	if err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 	if *asJSON {
-		return writeJSON(c.stdout, exported{words[0], kept.Snapshot, *out, len(data)})
+		return writeJSON(out.text(c), exported{words[0], kept.Snapshot, *name, len(data)})
 	}
-	_, err = fmt.Fprintf(c.stdout, "version %d of %s, of %d labels, is in %s: %d bytes\n", kept.Snapshot.Version, words[0], kept.Snapshot.Count, *out, len(data))
+	_, err = fmt.Fprintf(out.text(c), "version %d of %s, of %d labels, is in %s: %d bytes\n", kept.Snapshot.Version, words[0], kept.Snapshot.Count, *name, len(data))
 	return err
 }
 
@@ -95,29 +98,4 @@ func readFile(name string) (*registry.Kept, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return kept, nil
-}
-
-// writeWhole writes a file that is there as a whole or not at all, whenever it
-// is interrupted: what was there before stays until then.
-func writeWhole(name string, data []byte) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temp.Name()))
-		}
-	}()
-	_, err = temp.Write(data)
-	if err == nil {
-		err = temp.Chmod(0o644)
-	}
-	if err == nil {
-		err = temp.Sync()
-	}
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), name)
 }

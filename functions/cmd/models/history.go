@@ -102,13 +102,29 @@ func promote(ctx context.Context, c console, args []string) error {
 	action, err := registry.Promote(ctx, c.client, kinds.All(), words[0], *expect, by.actor())
 	switch {
 	case err != nil:
-		return err
+		return waysToLive(err, words[0])
 	case *asJSON:
 		return writeJSON(c.stdout, action)
-	case action.From == action.To:
-		_, err = fmt.Fprintf(c.stdout, "%s is the champion already\n", action.To)
-	default:
-		_, err = fmt.Fprintf(c.stdout, "%s is the champion, in place of %s\n", action.To, action.From)
+	}
+	_, err = fmt.Fprintln(c.stdout, promoted(action))
+	return err
+}
+
+// promoted says what became of the champion. An action that was written has a time.
+func promoted(a registry.Action) string {
+	switch {
+	case a.From != a.To:
+		return fmt.Sprintf("%s is the champion, in place of %s", a.To, a.From)
+	case a.At.IsZero():
+		return a.To + " is the champion already"
+	}
+	return fmt.Sprintf("%s is the champion already; now by %s", a.To, a.By)
+}
+
+// waysToLive says how a model becomes live, where an error is that it is not.
+func waysToLive(err error, model string) error {
+	if errors.Is(err, registry.ErrWarming) {
+		return fmt.Errorf("%w: models warm-up %s teaches it what it lacks, with --abandon it goes on as it is", err, model)
 	}
 	return err
 }

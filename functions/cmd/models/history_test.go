@@ -84,6 +84,20 @@ func TestPromote(t *testing.T) {
 	}
 }
 
+// Who promotes the champion is told what came of it, which may be an entry of the
+// audit trail or nothing.
+func TestPromoted(t *testing.T) {
+	for want, action := range map[string]registry.Action{
+		"b is the champion, in place of a":      {From: "a", To: "b", By: "ann", At: time.Unix(1, 0)},
+		"b is the champion already":             {From: "b", To: "b", By: "ann"},
+		"b is the champion already; now by ann": {From: "b", To: "b", By: "ann", At: time.Unix(1, 0)},
+	} {
+		if got := promoted(action); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestRollback(t *testing.T) {
 	models := commands(t)
 	if got := models(exitFail, "rollback", "linear-regression", "9"); !strings.Contains(got, "there are [3 2 1]") {

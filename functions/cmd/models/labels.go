@@ -14,7 +14,8 @@ import (
 	"tripcast.dev/functions/registry"
 )
 
-// search looks for labels among the records of their topic.
+// search looks for labels among the records of their topic. It holds all it has
+// found: they were learned in another order than they are in there.
 type search struct {
 	missing  map[string]bool
 	found    map[string]registry.Label
@@ -47,9 +48,7 @@ func (s *search) take(r events.Record) {
 	}
 	delete(s.missing, label.ID)
 	s.found[label.ID] = *label
-	if len(s.found)%1000 == 0 {
-		s.progress.tell("%d of %d labels found", len(s.found), len(s.found)+len(s.missing))
-	}
+	s.progress.now("%d of %d labels found", len(s.found), len(s.found)+len(s.missing))
 }
 
 // labelOf returns the label of a record as learn would have it, or nil if it is a

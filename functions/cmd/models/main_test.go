@@ -24,7 +24,7 @@ func TestApplyAndList(t *testing.T) {
 		}
 		return stdout.String() + stderr.String()
 	}
-	if got := models(exitFail, "list"); !strings.Contains(got, "no catalogue has been applied") {
+	if got := models(exitFail, "list"); !strings.Contains(got, "no catalogue has been applied: models apply infra/models.yaml") {
 		t.Errorf("list before apply: %q", got)
 	}
 	shipped := filepath.FromSlash("../../../infra/models.yaml")
@@ -81,27 +81,34 @@ func writeFile(t *testing.T, name, text string) {
 }
 
 func TestUsage(t *testing.T) {
+	const everything, one = "evaluate --samples FILE", "models -h lists all\n"
 	tests := []struct {
-		args []string
-		code int
-		want string
+		args       []string
+		code       int
+		want, that string
 	}{
-		{nil, exitUsage, "a command is missing"},
-		{[]string{"-h"}, exitOK, "usage: models"},
-		{[]string{"list", "-h"}, exitOK, "usage: models"},
-		{[]string{"destroy"}, exitUsage, `"destroy" is not a command`},
-		{[]string{"apply"}, exitUsage, "one file"},
-		{[]string{"list", "x"}, exitUsage, `"x"`},
-		{[]string{"--redis", "http://x", "list"}, exitUsage, "invalid URL scheme"},
-		{[]string{"apply", "no-such-file.yaml"}, exitFail, "no-such-file.yaml"},
-		{[]string{"--redis", "redis://127.0.0.1:1", "list"}, exitFail, "Redis is unavailable"},
+		{nil, exitUsage, "a command is missing", "apply, warm-up, list,"},
+		{[]string{"-h"}, exitOK, everything, "Exit codes: 0 "},
+		{[]string{"list", "-h"}, exitOK, "  list [--json]", one},
+		{[]string{"show", "-h"}, exitOK, "  show NAME ", one},
+		{[]string{"show", "x", "--svg"}, exitUsage, "  show NAME ", one},
+		{[]string{"destroy"}, exitUsage, `"destroy" is not a command`, one},
+		{[]string{"apply"}, exitUsage, "one file", one},
+		{[]string{"list", "x"}, exitUsage, `"x"`, one},
+		{[]string{"--redis", "http://x", "list"}, exitUsage, "invalid URL scheme", one},
+		{[]string{"apply", "no-such-file.yaml"}, exitFail, "no-such-file.yaml", ""},
+		{[]string{"--redis", "redis://127.0.0.1:1", "list"}, exitFail, "Redis is unavailable", ""},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			code := run(t.Context(), tt.args, func(string) string { return "" }, &stdout, &stderr)
-			if out := stdout.String() + stderr.String(); code != tt.code || !strings.Contains(out, tt.want) {
-				t.Errorf("exit code %d and %q, want %d and %q in it", code, out, tt.code, tt.want)
+			out := stdout.String() + stderr.String()
+			if code != tt.code || !strings.Contains(out, tt.want) || !strings.Contains(out, tt.that) {
+				t.Errorf("exit code %d and %q, want %d and %q and %q in it", code, out, tt.code, tt.want, tt.that)
+			}
+			if strings.Contains(out, everything) != (tt.want == everything) {
+				t.Errorf("not all of the usage is wanted, or all of it:\n%s", out)
 			}
 		})
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
@@ -22,6 +21,7 @@ type rebuilding struct {
 	fromNothing bool
 	file        string // of labels, "" is Kafka
 	out         string
+	force       bool // to replace a file
 	asJSON      bool
 }
 
@@ -33,6 +33,7 @@ func parseRebuild(args []string) (rebuilding, error) {
 	flags.BoolVar(&r.fromNothing, "from-nothing", false, "")
 	flags.StringVar(&r.file, "labels", "", "")
 	flags.StringVar(&r.out, "out", "", "")
+	flags.BoolVar(&r.force, "force", false, "")
 	flags.BoolVar(&r.asJSON, "json", false, "")
 	words, err := parseMixed(flags, args, "a model")
 	if err != nil {
@@ -58,41 +59,62 @@ func rebuild(ctx context.Context, c console, args []string) error {
 	if err != nil {
 		return err
 	}
+	out, err := r.output(c)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
 	rebuilt, source, err := r.make(ctx, c)
 	if err != nil {
 		return err
 	}
 	if r.out != "" {
-		if err := writeWhole(r.out, rebuilt.State); err != nil {
+		if err := out.write(c, rebuilt.State); err != nil {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
 	if r.asJSON {
-		return writeJSON(c.stdout, r.report(rebuilt, source))
+		return writeJSON(out.text(c), r.report(rebuilt, source))
 	}
-	_, err = io.WriteString(c.stdout, r.text(rebuilt, source))
+	_, err = io.WriteString(out.text(c), r.text(rebuilt, source))
 	return err
+}
+
+// output is where the state goes, which is known before it is made: that may take long.
+func (r rebuilding) output(c console) (output, error) {
+	if r.out == "" {
+		return output{}, nil
+	}
+	return outputAt(r.out, r.force, c.stdout)
 }
 
 // make rebuilds the model, and says where its labels came from.
 func (r rebuilding) make(ctx context.Context, c console) (*registry.Rebuilt, string, error) {
+	rebuilt, source, err := r.travel(ctx, c)
+	var missing *registry.MissingError
+	switch {
+	case errors.As(err, &missing):
+		err = fmt.Errorf("%w: %s has them no more, or never had: a recording of the topic that does is what --labels wants", err, source)
+	case err != nil && ctx.Err() != nil:
+		err = cutShort{err, nothingChanged}
+	}
+	return rebuilt, source, err
+}
+
+func (r rebuilding) travel(ctx context.Context, c console) (*registry.Rebuilt, string, error) {
 	journey, err := registry.Travel(ctx, c.client, kinds.All(), r.model, r.to, r.fromNothing)
 	if err != nil {
 		return nil, "", err
 	}
 	progress := progressOn(c.stderr)
+	defer progress.clear()
 	labels, source, err := r.labels(ctx, journey, c.getenv, progress)
-	progress.clear()
 	if err != nil {
 		return nil, "", fmt.Errorf("labels of model %s: %w", r.model, err)
 	}
-	progress.tell("rebuilding %s from %d labels", r.model, len(labels))
-	rebuilt, err := journey.Rebuild(labels)
-	progress.clear()
-	var missing *registry.MissingError
-	if errors.As(err, &missing) {
-		err = fmt.Errorf("%w: %s has them no more, or never had: a recording of the topic that does is what --labels wants", err, source)
+	journey.Progress = func(taught int) {
+		progress.now("%s has learned %d of %d labels", r.model, taught, len(labels))
 	}
+	rebuilt, err := journey.Rebuild(ctx, labels)
 	return rebuilt, source, err
 }
 
@@ -157,13 +179,4 @@ func enumerate(versions []uint64) string {
 		return "version " + words[0]
 	}
 	return "versions " + strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
-}
-
-// tell shows what is being done.
-func (p *progress) tell(format string, args ...any) {
-	if p.out == nil {
-		return
-	}
-	p.shown = time.Now()
-	fmt.Fprintf(p.out, "\r"+format+"\x1b[K", args...)
 }

@@ -38,6 +38,16 @@ type city struct {
 
 func newCity(t *testing.T) *city {
 	t.Helper()
+	c := emptyCity(t)
+	// A snapshot of the first commit, and of what the second has learned.
+	c.learn(t, 10, 0, trips/2)
+	c.learn(t, 10, trips/2, trips)
+	return c
+}
+
+// emptyCity is one in which nothing was learned.
+func emptyCity(t *testing.T) *city {
+	t.Helper()
 	c := &city{redis: "redis://" + miniredis.RunT(t).Addr()}
 	catalogue, err := online.ParseCatalogue(infra.Models(), kinds.All())
 	if err != nil {
@@ -54,24 +64,31 @@ func newCity(t *testing.T) *city {
 	for _, spec := range catalogue.Models {
 		c.names = append(c.names, spec.Name)
 	}
+	return c
+}
+
+// learn has a learner of its own teach the labels of trips, so many at a time.
+func (c *city) learn(t *testing.T, batch, from, end int) {
+	t.Helper()
+	client, err := registry.Open(c.redis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
 	var labels []registry.Label
-	for n := range trips {
+	for n := from; n < end; n++ {
 		l := label(n)
 		labels = append(labels, registry.Label{ID: l.TripID, Features: l.Features, Y: l.DurationS})
 	}
-	// A snapshot of the first commit, and of what the second has learned.
-	for _, part := range [][]registry.Label{labels[:trips/2], labels[trips/2:]} {
-		committer := registry.NewCommitter(client, kinds.All(), registry.CommitterOptions{MaxBatch: 10, SnapshotEvery: time.Hour})
-		for _, r := range committer.LearnAll(t.Context(), part) {
-			if r.Err != nil {
-				t.Fatal(r.Err)
-			}
-		}
-		if err := committer.Close(t.Context()); err != nil {
-			t.Fatal(err)
+	committer := registry.NewCommitter(client, kinds.All(), registry.CommitterOptions{MaxBatch: batch, SnapshotEvery: time.Hour})
+	for _, r := range committer.LearnAll(t.Context(), labels) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
 		}
 	}
-	return c
+	if err := committer.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // label is the one of a trip, with every feature of the shipped models.
@@ -86,12 +103,15 @@ func label(n int) *events.Label {
 	return &events.Label{TripID: fmt.Sprint("trip-", n), Features: f, DurationS: 100 + float64(n*7919%1000)}
 }
 
+func (c *city) getenv(name string) string {
+	return map[string]string{"REDIS_URL": c.redis, "KAFKA_BROKERS": c.brokers}[name]
+}
+
 // run runs the command with an environment in which Redis and Kafka are found.
 func (c *city) run(t *testing.T, want int, args ...string) string {
 	t.Helper()
-	env := map[string]string{"REDIS_URL": c.redis, "KAFKA_BROKERS": c.brokers}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), args, func(name string) string { return env[name] }, &stdout, &stderr); code != want {
+	if code := run(t.Context(), args, c.getenv, &stdout, &stderr); code != want {
 		t.Fatalf("models %q: exit code %d, want %d: %s", args, code, want, &stderr)
 	}
 	return stdout.String() + stderr.String()
@@ -157,7 +177,13 @@ func topicOf(t testing.TB) []events.Record {
 // never committed.
 func (c *city) produce(t *testing.T, records []events.Record) {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, events.TopicLabels))
+	c.produceTo(t, 4, records)
+}
+
+// produceTo is produce with so many partitions.
+func (c *city) produceTo(t *testing.T, partitions int32, records []events.Record) {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, events.TopicLabels))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func rollback(ctx context.Context, c console, args []string) error {
 	case errors.Is(err, registry.ErrNotFound) && !*again:
 		return fmt.Errorf("%w: with --rebuild it can be any version that history shows", err)
 	case err != nil:
-		return err
+		return waysToLive(err, words[0])
 	case *asJSON:
 		return writeJSON(c.stdout, action)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // shown is a version of a model, as JSON.
 type shown struct {
 	Model         string             `json:"model"`
-	Role          string             `json:"role"` // champion or shadow
+	Role          string             `json:"role"` // champion, shadow or warming up
 	Version       registry.Snapshot  `json:"version"`
 	Specification online.Spec        `json:"specification"`
 	Explanation   online.Explanation `json:"explanation"`
@@ -39,22 +40,23 @@ func show(ctx context.Context, c console, args []string) error {
 	if err != nil {
 		return err
 	}
+	stdout := c.stdout
 	if *svg != "" {
-		if err := draw(*svg, s, *depth); err != nil {
+		if stdout, err = draw(c, *svg, s, *depth); err != nil {
 			return err
 		}
 	}
 	if *asJSON {
-		return writeJSON(c.stdout, s)
+		return writeJSON(stdout, s)
 	}
 	head, err := s.head()
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(c.stdout, head); err != nil {
+	if _, err := fmt.Fprintln(stdout, head); err != nil {
 		return err
 	}
-	return explain.Text(c.stdout, s.Explanation, explain.Options{Depth: *depth, Rows: *rows})
+	return explain.Text(stdout, s.Explanation, explain.Options{Depth: *depth, Rows: *rows})
 }
 
 // explained reads a version of a model, 0 for where it is now, and what it has learned.
@@ -99,18 +101,22 @@ func (s shown) head() (string, error) {
 	return b.String(), nil
 }
 
-// draw writes the trees of a model to a file.
-func draw(file string, s shown, depth int) error {
+// draw writes the trees of a model to a file, and returns where its text goes.
+func draw(c console, file string, s shown, depth int) (io.Writer, error) {
 	var b bytes.Buffer
 	err := explain.SVG(&b, s.Explanation, explain.Options{Depth: depth})
 	if errors.Is(err, explain.ErrNoTree) {
-		return fmt.Errorf("--svg: %s has no tree to draw, or none that has grown: without --svg it is shown as text", s.Model)
+		return nil, fmt.Errorf("--svg: %s has no tree to draw, or none that has grown: without --svg it is shown as text", s.Model)
+	}
+	var out output
+	if err == nil {
+		out, err = outputAt(file, true, c.stdout) // a picture is soon drawn again
 	}
 	if err == nil {
-		err = writeWhole(file, b.Bytes())
+		err = out.write(c, b.Bytes())
 	}
 	if err != nil {
-		return fmt.Errorf("--svg: %w", err)
+		return nil, fmt.Errorf("--svg: %w", err)
 	}
-	return nil
+	return out.text(c), nil
 }

@@ -98,6 +98,9 @@ func TestDiff(t *testing.T) {
 	if got := c.run(t, exitOK, "diff", "decision-tree", "now", "12"); !strings.Contains(got, "what they have learned is the same") {
 		t.Errorf("%q", got)
 	}
+	if got, want := c.run(t, exitOK, "diff", "linear-regression", "1"), c.run(t, exitOK, "diff", "linear-regression", "1", "now"); got != want {
+		t.Errorf("of one version it says\n%s\nand not\n%s", got, want)
+	}
 	got := strings.Join(strings.Fields(c.run(t, exitOK, "diff", "linear-regression", "nearest-neighbors")), " ")
 	for _, want := range []string{"labels 120 120 +0", "another", "LinearRegression KNNRegressor"} {
 		if !strings.Contains(got, want) {
@@ -114,7 +117,7 @@ func TestDiff(t *testing.T) {
 	if d.Before.Version.Version != 1 || d.After.Version.Count != trips || len(d.Changes) < 7 {
 		t.Errorf("%+v", d)
 	}
-	for _, args := range [][]string{{"diff"}, {"diff", "a"}, {"diff", "a", "1", "2", "3"}, {"diff", "a", "1", "x"}, {"diff", "a", "0", "now"}} {
+	for _, args := range [][]string{{"diff"}, {"diff", "a"}, {"diff", "a", "0"}, {"diff", "a", "1", "2", "3"}, {"diff", "a", "1", "x"}, {"diff", "a", "0", "now"}} {
 		if got := c.run(t, exitUsage, args...); !strings.Contains(got, "usage: models") {
 			t.Errorf("%q: %q", args, got)
 		}
@@ -130,13 +133,16 @@ func TestExportImport(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	var e exported
-	if err := json.Unmarshal([]byte(from.run(t, exitOK, "export", "--json", "city-grid", "--out", file, "--version", "1")), &e); err != nil {
+	if err := json.Unmarshal([]byte(from.run(t, exitOK, "export", "--json", "city-grid", "--out", file, "--version", "1", "--force")), &e); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(file); err != nil || e.Version.Version != 1 || e.Version.Count != 10 || e.File != file || info.Size() != int64(e.Bytes) {
 		t.Errorf("%+v (%v)", e, err)
 	}
-	from.run(t, exitOK, "export", "city-grid", "--out", file)
+	if got := from.run(t, exitFail, "export", "city-grid", "--out", file); !strings.Contains(got, file+" is there already: --force replaces it") {
+		t.Errorf("%q", got)
+	}
+	from.run(t, exitOK, "export", "city-grid", "--out", file, "--force")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("%d files are left (%v), want one", len(entries), err)
 	}
@@ -219,29 +225,6 @@ func TestRollbackRebuilt(t *testing.T) {
 		if got := c.run(t, tt.code, tt.args...); !strings.Contains(got, tt.says) {
 			t.Errorf("%q: %q, want %q in it", tt.args, got, tt.says)
 		}
-	}
-}
-
-// What is interrupted leaves the file that was there.
-func TestWriteWhole(t *testing.T) {
-	dir := t.TempDir()
-	name := filepath.Join(dir, "a.model")
-	for _, text := range []string{"one", "two"} {
-		if err := writeWhole(name, []byte(text)); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := os.ReadFile(name); err != nil || string(got) != text {
-			t.Errorf("%q (%v)", got, err)
-		}
-	}
-	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeWhole(filepath.Join(dir, "folder"), nil); err == nil {
-		t.Error("a folder was replaced by a file")
-	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
-		t.Errorf("%d entries are left (%v), want 2", len(entries), err)
 	}
 }
 

@@ -100,14 +100,12 @@ func warmUp(ctx context.Context, c console, args []string) error {
 		Commits: w.commits, FromNothing: w.fromNothing, By: w.by,
 		Skipped: log.skipped.tell,
 		Progress: func(d registry.WarmedUp) {
-			if time.Since(progress.shown) > 200*time.Millisecond {
-				progress.tell("%s has learned %d labels, %d records are left", d.Model, d.Count, d.Left)
-			}
+			progress.now("%s has learned %d labels, %d records are left", d.Model, d.Count, d.Left)
 		},
 	})
 	progress.clear()
 	if err != nil {
-		return w.unfinished(done, err)
+		return w.unfinished(ctx, done, err)
 	}
 	return w.report(c.stdout, warmedUp{done, log.skipped.undecoded, "Kafka at " + k.String()})
 }
@@ -115,6 +113,8 @@ func warmUp(ctx context.Context, c console, args []string) error {
 func (w warmingUp) giveUp(ctx context.Context, client redis.UniversalClient, stdout io.Writer) error {
 	action, err := registry.Abandon(ctx, client, kinds.All(), w.model, w.by)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return cutShort{err, doneOrNot}
 	case err != nil:
 		return err
 	case w.asJSON:
@@ -125,15 +125,20 @@ func (w warmingUp) giveUp(ctx context.Context, client redis.UniversalClient, std
 }
 
 // unfinished says how to go on.
-func (w warmingUp) unfinished(done registry.WarmedUp, err error) error {
+func (w warmingUp) unfinished(ctx context.Context, done registry.WarmedUp, err error) error {
+	goesOn := fmt.Sprintf("%s has learned %d labels, %d of them now: the same command goes on from there, without --from-nothing", w.model, done.Count, done.Taught)
 	var state *registry.StateError
 	switch {
+	case ctx.Err() != nil && done.Version != 0:
+		return cutShort{err, goesOn}
 	case errors.As(err, &state) && !w.fromNothing:
 		return fmt.Errorf("%w: --from-nothing is a way out", err)
+	case errors.Is(err, kafka.ErrOtherTopic):
+		return fmt.Errorf("%w\n%s has learned %d labels of that one: models warm-up %s --from-nothing begins with this one, --abandon lets it go on with live labels as it is", err, w.model, done.Count, w.model)
 	case errors.Is(err, registry.ErrConflict) || done.Version == 0:
 		return err
 	}
-	return fmt.Errorf("%w\n%s has learned %d labels, %d of them now: the same command goes on from there, without --from-nothing", err, w.model, done.Count, done.Taught)
+	return fmt.Errorf("%w\n%s", err, goesOn)
 }
 
 // warmedUp is what was done, as JSON.

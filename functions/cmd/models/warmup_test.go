@@ -1,13 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"tripcast.dev/events"
+	"tripcast.dev/functions/kafka"
+	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
 	"tripcast.dev/infra"
 )
@@ -43,8 +49,16 @@ func TestWarmUp(t *testing.T) {
 	if got := c.run(t, exitOK, "list"); strings.Count(got, "warming up") != 1 {
 		t.Errorf("list: %s", got)
 	}
-	if got := c.run(t, exitFail, "promote", "extra"); !strings.Contains(got, "promoted once it is live") {
+	const waysToLive = ": models warm-up extra teaches it what it lacks, with --abandon"
+	if got := c.run(t, exitFail, "promote", "extra"); !strings.Contains(got, waysToLive) {
 		t.Errorf("promote: %s", got)
+	}
+	var s shown
+	if err := json.Unmarshal([]byte(c.run(t, exitOK, "show", "extra", "--json")), &struct{ Role *string }{&s.Role}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.run(t, exitOK, "show", "extra"); s.Role != "warming up" || !strings.HasPrefix(got, "extra, warming up\n") {
+		t.Errorf("show: %q, %s", s.Role, got)
 	}
 	const labels = trips + 1 // one is of another city
 	m := c.warmedUp(t, "extra", "--batch", "50", "--by", "ann")
@@ -81,6 +95,9 @@ func TestWarmUp(t *testing.T) {
 	}
 	c.rebuilt(t, "extra")
 	c.run(t, exitOK, "apply", file, "--restart", "extra")
+	if got := c.run(t, exitFail, "rollback", "extra", "10"); !strings.Contains(got, waysToLive) {
+		t.Errorf("rollback: %s", got)
+	}
 	if got := c.run(t, exitOK, "warm-up", "extra", "--abandon"); !strings.Contains(got, "extra goes on with live labels from version 11") {
 		t.Errorf("abandon: %s", got)
 	}
@@ -152,6 +169,7 @@ func TestLikeLearn(t *testing.T) {
 // Whoever is interrupted hears how to go on.
 func TestUnfinished(t *testing.T) {
 	w := warmingUp{model: "extra"}
+	other := fmt.Errorf("kafka: reading: %w", kafka.ErrOtherTopic)
 	for _, tt := range []struct {
 		done registry.WarmedUp
 		err  error
@@ -159,10 +177,56 @@ func TestUnfinished(t *testing.T) {
 	}{
 		{registry.WarmedUp{Version: 3, Count: 20, Taught: 5}, errors.New("cut"), "cut\nextra has learned 20 labels, 5 of them now: the same command goes on"},
 		{registry.WarmedUp{Version: 3}, &registry.StateError{Model: "extra", Reason: "broken"}, "--from-nothing is a way out"},
+		{registry.WarmedUp{Version: 3, Count: 20}, other, "extra has learned 20 labels of that one: models warm-up extra --from-nothing begins with this one, --abandon lets it go on"},
 		{registry.WarmedUp{}, os.ErrClosed, os.ErrClosed.Error()},
 	} {
-		if got := w.unfinished(tt.done, tt.err).Error(); !strings.Contains(got, tt.says) {
+		got := w.unfinished(t.Context(), tt.done, tt.err).Error()
+		if !strings.Contains(got, tt.says) || errors.Is(tt.err, kafka.ErrOtherTopic) && strings.Contains(got, "goes on from there") {
 			t.Errorf("%q, want %q in it", got, tt.says)
 		}
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	var short cutShort
+	if err := w.unfinished(cancelled, registry.WarmedUp{Version: 3, Count: 20, Taught: 5}, other); !errors.As(err, &short) ||
+		!strings.Contains(short.stands, "the same command goes on from there") {
+		t.Errorf("interrupted, it says %v and %q", err, short.stands)
+	}
+}
+
+// A topic that was made again is not gone on with.
+func TestWarmUpOtherTopic(t *testing.T) {
+	c := newCity(t)
+	c.produce(t, topicOf(t))
+	file := filepath.Join(t.TempDir(), "models.yaml")
+	writeFile(t, file, string(infra.Models())+extra)
+	c.run(t, exitOK, "apply", file, "--warm-up")
+	// Interrupted by what it is told of, which is the first commit.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	client, err := registry.Open(c.redis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	connection, err := kafka.FromEnv(c.getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &labelLog{merged: connection.Merged(events.TopicLabels), skipped: skips{progress: &progress{}, stderr: io.Discard}}
+	defer log.merged.Close()
+	done, err := registry.WarmUp(ctx, client, kinds.All(), "extra", log, registry.WarmUpOptions{
+		By: registry.Actor{Name: "ann"}, Commits: registry.CommitterOptions{MaxBatch: 50}, Progress: func(registry.WarmedUp) { cancel() },
+	})
+	if err == nil || done.Count == 0 {
+		t.Fatalf("%+v, error %v, want one that was interrupted", done, err)
+	}
+	c.produceTo(t, 2, topicOf(t))
+	if got := c.run(t, exitFail, "warm-up", "extra"); !strings.Contains(got, "it is another topic than it was\nextra has learned") || !strings.Contains(got, "--abandon") {
+		t.Errorf("of another topic: %s", got)
+	}
+	c.produce(t, topicOf(t))
+	if m := c.warmedUp(t, "extra", "--from-nothing"); !m.Live || m.Count != trips+1 {
+		t.Errorf("%+v", m)
 	}
 }
