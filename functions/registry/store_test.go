@@ -132,6 +132,7 @@ func suite(t *testing.T, s store) {
 		{"warm-up, live labels meanwhile", testWarmUpRaces},
 		{"warm-up, learners that do not know", testWarmUpNotKnown},
 		{"warm-up, gone from the catalogue", testWarmUpGone},
+		{"warm-up, another log", testWarmUpOtherLog},
 		{"warm-up, killed", testWarmUpKilled},
 		{"warm-up, answers lost", testWarmUpAnswersLost},
 		{"warm-up, answer to going live lost", testWarmUpLiveAnswerLost},

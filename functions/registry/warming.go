@@ -31,6 +31,16 @@ func (p Position) left(end Position) int64 {
 	return n
 }
 
+// after reports whether a position is after an end, in a partition at least.
+func (p Position) after(end Position) bool {
+	for i, at := range p {
+		if i >= len(end) || at > end[i] {
+			return true
+		}
+	}
+	return false
+}
+
 // warming is what the head says of a model that is being warmed up, which is
 // taught from the log and not by those who learn live labels.
 type warming struct {

@@ -21,7 +21,8 @@ type Log interface {
 	// Next returns the labels that follow a position, at most so many and none from
 	// end on, and the position after them. It may go on without labels, where there
 	// are none, but it always goes on while from is before end. The same position
-	// and end give the same labels, in the same order, as long as they are kept.
+	// and end give the same labels, in the same order, as long as they are kept. A
+	// position that is after the end is an error: it is one of another log.
 	Next(ctx context.Context, from, end Position, most int) ([]Label, Position, error)
 }
 
@@ -149,7 +150,7 @@ func (u *warmUp) run(ctx context.Context) error {
 	}
 	began := u.done.Version
 	for u.done.Joins < maxJoins {
-		end, err := u.log.End(ctx)
+		end, err := u.end(ctx)
 		if err != nil {
 			return err
 		}
@@ -170,6 +171,18 @@ func (u *warmUp) run(ctx context.Context) error {
 	}
 	return fmt.Errorf("%w: model %s has not come to the end of the log within %s, %d times: warm it up again, which goes on from here",
 		ErrBusy, u.worker.spec.Name, u.opts.JoinWithin, maxJoins)
+}
+
+// end returns where the log ends, or an error where that is before what was replayed.
+func (u *warmUp) end(ctx context.Context) (Position, error) {
+	end, err := u.log.End(ctx)
+	if err != nil || !u.position.after(end) {
+		return end, err
+	}
+	if _, _, err := u.log.Next(ctx, u.position, end, 1); err != nil { // it says why
+		return nil, err
+	}
+	return nil, fmt.Errorf("registry: warm up model %s: it was replayed to %d of a log that ends at %d", u.worker.spec.Name, u.position, end)
 }
 
 // begin makes the model one that is taught by this replay, and finds out from where.
@@ -284,7 +297,7 @@ func (u *warmUp) join(ctx context.Context, began uint64) error {
 	defer func() { u.holding = false }()
 	var end Position
 	if err == nil {
-		end, err = u.log.End(within) // not a moment earlier
+		end, err = u.end(within) // not a moment earlier
 	}
 	if err == nil {
 		err = u.through(within, end)

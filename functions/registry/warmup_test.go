@@ -68,6 +68,9 @@ func (l *written) Next(ctx context.Context, from, end Position, most int) ([]Lab
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if from.after(end) {
+		return nil, nil, errors.New("it is another log")
+	}
 	at := append(slices.Clone(from), make(Position, len(end)-len(from))...)
 	var labels []Label
 	for len(labels) < most {

@@ -138,6 +138,30 @@ func testWarmUpGone(t *testing.T, s store) {
 	}
 }
 
+// A log that is shorter than what was replayed is another one: the model does not
+// join at its end, also where that has nothing to read.
+func testWarmUpOtherLog(t *testing.T, s store) {
+	for name, other := range map[string]*written{
+		"nothing in it":    writtenTo(2),
+		"fewer partitions": writtenTo(1, labelsN(0, 9)...),
+		"less in it":       writtenTo(2, labelsN(0, 2)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.flush(t)
+			s.toWarmUp(t, "old", "new")
+			ctx, stop := context.WithCancel(t.Context())
+			opts := soon(WarmUpOptions{By: ann, Commits: CommitterOptions{MaxBatch: 6}, Progress: func(WarmedUp) { stop() }})
+			if _, err := WarmUp(ctx, s.client(t), testKinds(), "new", writtenTo(2, labelsN(0, 9)...), opts); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			done, err := WarmUp(t.Context(), s.client(t), testKinds(), "new", other, soon(WarmUpOptions{By: ann}))
+			if err == nil || done.Live || s.head(t, "new").warming == nil {
+				t.Errorf("%+v, %v, want an error and no joining", done, err)
+			}
+		})
+	}
+}
+
 // Where Redis is slow, and a catalogue comes that was asked for long ago, it is no
 // answer for a label that has come since.
 func testFollowSlowly(t *testing.T, s store) {
