@@ -131,8 +131,8 @@ func (a *application) look(ctx context.Context) error {
 
 // next is who is the champion once the catalogue is applied.
 func (a *application) next() string {
-	if _, there := a.catalogue.Find(a.champion); there && a.named == a.catalogue.Champion {
-		return a.champion
+	if a.named == a.catalogue.Champion {
+		return leader(a.catalogue, a.champion)
 	}
 	return a.catalogue.Champion
 }
@@ -189,7 +189,11 @@ func (a *application) write(ctx context.Context) error {
 	// The two need not change together: a champion that is not in the catalogue
 	// counts as none.
 	next := a.catalogue.Champion
-	if _, err := replaceChampion(ctx, a.client, "", "", Action{Kind: KindApply, Model: next, To: next, By: "catalogue"}); err != nil {
+	if _, err := replaceChampion(ctx, a.client, replacement{
+		Action: Action{Kind: KindApply, Model: next, To: next, By: "catalogue"},
+		// Of the catalogue before, which may have been without it, too.
+		served: func(named string) string { return named },
+	}); err != nil {
 		return err
 	}
 	// Last: an Apply that was cut short is done again as a whole.
