@@ -35,7 +35,8 @@ type Applied struct {
 
 // Apply makes a catalogue the one that every reader and learner follows, and
 // its champion the one that is served, unless the last one named the same: then
-// whoever has been promoted since stays. It writes nothing and returns
+// whoever has been promoted since stays. One that is named in place of another is as
+// one that was promoted by hand. It writes nothing and returns
 // *StateErrors, joined, if a model with that name has learned under another
 // specification: ApplyWith can restart it. Models that are no longer in the
 // catalogue are not served or taught, but keep what they learned.
