@@ -23,9 +23,9 @@ type Proposal struct {
 }
 
 // Decision is what promote answers to a proposal. It travels as an HTTP response
-// and is on no topic. Its event has the proposal's id.
+// and is on no topic. Its event's id is the model and the time, as the proposal's.
 type Decision struct {
-	Model    string    `json:"model"` // that was proposed
+	Model    string    `json:"model"` // that was judged: the proposed one, or the next that can be the champion
 	At       time.Time `json:"judged_at"`
 	Champion string    `json:"champion"` // afterwards
 	Promoted bool      `json:"promoted"` // the champion is another one than before

@@ -322,15 +322,9 @@ func (s *system) serveLearn(ctx context.Context, f *function) {
 }
 
 func (s *system) servePromote(ctx context.Context, f *function) {
-	succeed := func(ctx context.Context, c registry.Candidate, judge func(registry.Reign) registry.Verdict) (registry.Succession, error) {
-		return registry.Succeed(ctx, s.client, kinds.All(), c, judge)
-	}
-	ready := func(ctx context.Context) error {
-		_, err := registry.Catalogue(ctx, s.client, kinds.All())
-		return err
-	}
-	handler := promote.New(promote.RegistryFunc(succeed), promote.Options{Logger: s.log})
-	s.background(ctx, "promote", func(ctx context.Context) error { return f.serve(ctx, handler, nil, ready, s.log) })
+	models := promote.NewRedis(s.client, kinds.All())
+	handler := promote.New(models, promote.Options{Logger: s.log})
+	s.background(ctx, "promote", func(ctx context.Context) error { return f.serve(ctx, handler, nil, models.Ready, s.log) })
 }
 
 // startSQL applies sql/ to Materialize, or starts its stand-in.

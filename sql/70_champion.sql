@@ -3,9 +3,12 @@
 --
 -- This is computed all the time, whether anybody looks or not, so it is of some of
 -- the trips alone: of those that end in the first five minutes of every
--- ${judged_every}. All models are judged by the same ones. What promote is told is
--- the errors of an hour: how much better a model has to be, and for how long, is
--- for promote to say.
+-- ${judged_every}. Models are compared by the same ones: one that has no error on
+-- some of them, as it was silent, or said what is no duration (ten million seconds,
+-- or less than none), or came in the middle of the hour, is not judged by the rest,
+-- which may be the easy ones, but not at all in that hour. What promote is told is
+-- the errors of an hour: how much better a model has to be, and for how long, is for
+-- promote to say.
 
 -- One row per bucket, which never changes: nothing below is computed again with
 -- every trip.
@@ -36,6 +39,12 @@ SELECT hour, model, count(*)::int8 AS trips, sum(abs_ms)::int8 AS abs_ms
 FROM judged_outcomes
 GROUP BY 1, 2;
 
+-- By how many trips an hour judges: those of the model that has the most.
+CREATE VIEW IF NOT EXISTS judged_trips AS
+SELECT hour, max(trips) AS trips
+FROM judged_errors
+GROUP BY 1;
+
 -- An hour is over when drop-offs come in that are more than ${grace} later. One
 -- after which nothing comes for an hour is left out.
 CREATE VIEW IF NOT EXISTS hour_closings AS
@@ -51,6 +60,7 @@ GROUP BY 1;
 CREATE VIEW IF NOT EXISTS closed_errors AS
 SELECT 'champion' AS role, e.hour, e.model, e.trips, e.abs_ms::float8 / e.trips::float8 / 1000 AS mae_s
 FROM judged_errors AS e
+JOIN judged_trips AS t ON t.hour = e.hour AND t.trips = e.trips
 JOIN closed_hours AS h ON h.hour = e.hour
 WHERE e.trips >= 30;
 

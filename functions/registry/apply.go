@@ -35,7 +35,8 @@ type Applied struct {
 
 // Apply makes a catalogue the one that every reader and learner follows, and
 // its champion the one that is served, unless the last one named the same: then
-// whoever has been promoted since stays. It writes nothing and returns
+// whoever has been promoted since stays. One that is named in place of another is as
+// one that was promoted by hand. It writes nothing and returns
 // *StateErrors, joined, if a model with that name has learned under another
 // specification: ApplyWith can restart it. Models that are no longer in the
 // catalogue are not served or taught, but keep what they learned.
@@ -133,8 +134,8 @@ func (a *application) look(ctx context.Context) error {
 
 // next is who is the champion once the catalogue is applied.
 func (a *application) next() string {
-	if _, there := a.catalogue.Find(a.champion); there && a.named == a.catalogue.Champion {
-		return a.champion
+	if a.named == a.catalogue.Champion {
+		return leader(a.catalogue, a.champion)
 	}
 	return a.catalogue.Champion
 }
@@ -191,7 +192,11 @@ func (a *application) write(ctx context.Context) error {
 	// The two need not change together: a champion that is not in the catalogue
 	// counts as none.
 	next := a.catalogue.Champion
-	if _, err := replaceChampion(ctx, a.client, "", "", Action{Kind: KindApply, Model: next, To: next, By: "catalogue"}); err != nil {
+	if _, err := replaceChampion(ctx, a.client, replacement{
+		Action: Action{Kind: KindApply, Model: next, To: next, By: "catalogue"},
+		// Of the catalogue before, which may have been without it, too.
+		served: func(named string) string { return named },
+	}); err != nil {
 		return err
 	}
 	// Last: an Apply that was cut short is done again as a whole.

@@ -25,8 +25,16 @@ const (
 	maxReason = 500
 )
 
-// check refuses what does not belong into a line of the audit trail.
+// check refuses what does not belong into a line of the audit trail, and the name of
+// what is nobody.
 func (a Actor) check() error {
+	if strings.EqualFold(strings.TrimSpace(a.Name), ByProposal) {
+		return fmt.Errorf("%w: %q is what the audit trail calls a proposal: say who you are", ErrActor, a.Name)
+	}
+	return a.checkText()
+}
+
+func (a Actor) checkText() error {
 	if strings.TrimSpace(a.Name) == "" {
 		return fmt.Errorf("%w: it has no name", ErrActor)
 	}
@@ -55,7 +63,7 @@ type Action struct {
 	At     time.Time `json:"at,omitzero"` // by Redis's clock
 	Kind   string    `json:"kind"`        // KindPromote, KindApply, KindRollback, KindImport, KindRestart, KindWarmUp or KindAbandon
 	Model  string    `json:"model"`
-	From   string    `json:"from"` // the champion or version that was replaced
+	From   string    `json:"from"` // the champion or version that was replaced, or the champion that somebody wants to stay
 	To     string    `json:"to"`   // the champion now, the version gone back to, or that an import became
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`

@@ -89,13 +89,10 @@ func describe(ctx context.Context, client redis.UniversalClient, kinds online.Ki
 	}); err != nil {
 		return nil, unavailable("list models", err)
 	}
-	leader := c.Champion
-	if !errors.Is(champion.Err(), redis.Nil) {
-		leader = champion.Val()
-	}
+	served := leader(c, champion.Val())
 	infos := make([]Info, len(c.Models))
 	for i, spec := range c.Models {
-		infos[i] = Info{Name: spec.Name, Spec: spec.Hash(), Champion: spec.Name == leader}
+		infos[i] = Info{Name: spec.Name, Spec: spec.Hash(), Champion: spec.Name == served}
 		h, err := headOf(spec.Name, heads[i])
 		if err == nil {
 			infos[i].Version, infos[i].Count = h.version, h.count

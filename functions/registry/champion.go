@@ -16,10 +16,12 @@ import (
 // of whichever it is where expect is "". The model must be in the catalogue, or
 // it is an ErrNotFound, and fit to be served, or it is a *StateError. One that is
 // being warmed up is an ErrWarming. Where the champion is another than expected it
-// is an ErrConflict.
+// is an ErrConflict, as it is where a catalogue without the model is applied
+// meanwhile.
 //
-// To promote the champion is no conflict, whoever made it that: nothing is
-// written, and the Action's From is its To and its At is zero.
+// To promote the champion is no conflict, whoever made it that: it is written that
+// somebody wants it to be, and the Action's From is its To. Succeed holds on to it
+// from then on, and forgets what it has judged.
 func Promote(ctx context.Context, client redis.UniversalClient, kinds online.Kinds, model, expect string, by Actor) (Action, error) {
 	if err := by.check(); err != nil {
 		return Action{}, err
@@ -28,34 +30,67 @@ func Promote(ctx context.Context, client redis.UniversalClient, kinds online.Kin
 	if err != nil {
 		return Action{}, err
 	}
-	if err := served(ctx, client, c, model); err != nil {
+	if _, err := served(ctx, client, c, model); err != nil {
 		return Action{}, err
 	}
-	action := Action{Kind: KindPromote, Model: model, To: model, By: by.Name, Reason: by.Reason}
-	return replaceChampion(ctx, client, c.Champion, expect, action)
+	action, err := replaceChampion(ctx, client, replacement{
+		Action: Action{Kind: KindPromote, Model: model, To: model, By: by.Name, Reason: by.Reason},
+		served: func(named string) string { return leader(c, named) }, expect: expect,
+	})
+	if err != nil {
+		return Action{}, err
+	}
+	// The catalogue is in another slot than the champion, and may be another by now.
+	if c, _, err = readCatalogue(ctx, client, kinds); err != nil {
+		return Action{}, err
+	}
+	if _, ok := c.Find(model); !ok {
+		return Action{}, fmt.Errorf("%w: a catalogue without model %s was applied meanwhile, and %s is served", ErrConflict, model, leader(c, model))
+	}
+	return action, nil
 }
 
-// served returns why a model cannot be, if it cannot.
-func served(ctx context.Context, client redis.UniversalClient, c *online.Catalogue, model string) error {
+// leader is who is served where the champion's key names a model: that one, or
+// the catalogue's champion where the catalogue does not have it.
+func leader(c *online.Catalogue, named string) string {
+	if _, ok := c.Find(named); ok {
+		return named
+	}
+	return c.Champion
+}
+
+// namedChampion is what the champion's key holds, "" for nothing.
+func namedChampion(ctx context.Context, client redis.Cmdable) (string, error) {
+	named, err := client.Get(ctx, championKey).Result()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	return named, readError(championKey, err)
+}
+
+// served returns the head of a model that can be, or why it cannot.
+func served(ctx context.Context, client redis.UniversalClient, c *online.Catalogue, model string) (head, error) {
 	spec, err := find(c, model)
 	if err != nil {
-		return err
+		return head{}, err
 	}
 	var cmd *redis.SliceCmd
 	if err := pipelined(ctx, client, func(pipe redis.Pipeliner) {
 		cmd = readHead(ctx, pipe, model, true)
 	}); err != nil {
-		return unavailable("read model "+model, err)
+		return head{}, unavailable("read model "+model, err)
 	}
 	h, err := headOf(model, cmd)
 	if err != nil {
-		return err
+		return head{}, err
 	}
 	if h.warming != nil {
-		return fmt.Errorf("%w: model %s is behind the labels, and is promoted once it is live", ErrWarming, model)
+		return head{}, fmt.Errorf("%w: model %s is behind the labels, and is promoted once it is live", ErrWarming, model)
 	}
-	_, err = load(spec, h)
-	return err
+	if _, err = load(spec, h); err != nil {
+		return head{}, err
+	}
+	return h, nil
 }
 
 // find returns a model of the catalogue, or an ErrNotFound that lists them.
@@ -71,61 +106,65 @@ func find(c *online.Catalogue, model string) (online.Spec, error) {
 	return spec, nil
 }
 
-// replaceChampion makes action.To the champion, with an entry in the audit
-// trail, unless it is that. Nobody has named one where Redis has none: then it
-// is fallback.
-func replaceChampion(ctx context.Context, client redis.UniversalClient, fallback, expect string, action Action) (Action, error) {
+// replacement is an action that makes action.To the champion.
+type replacement struct {
+	Action
+	served func(named string) string // who is the champion where the key names this one
+	expect string                    // who it has to be, if not ""
+}
+
+// replaceChampion does it, with an entry in the audit trail.
+func replaceChampion(ctx context.Context, client redis.UniversalClient, r replacement) (Action, error) {
 	for attempt := 0; ; attempt++ {
-		done, err := tryReplaceChampion(ctx, client, fallback, expect, action)
-		var typed *typeError
+		var done Action
+		err := watch(ctx, client, "set champion", func(tx *redis.Tx) (err error) {
+			done, err = r.do(ctx, tx)
+			return err
+		})
 		switch {
-		case errors.Is(err, redis.TxFailedErr): // somebody else did: look again
-			if err := sleep(ctx, attempt); err != nil {
-				return Action{}, fmt.Errorf("%w: set champion: others were faster each time: %w", ErrBusy, err)
-			}
-			continue
 		case err == nil:
 			return done, nil
-		case errors.Is(err, ErrConflict) || errors.As(err, &typed):
+		case !errors.Is(err, redis.TxFailedErr):
 			return Action{}, err
-		case isWrongType(err):
-			return Action{}, readError(championKey, err)
 		}
-		return Action{}, unavailable("set champion", err)
+		if err := sleep(ctx, attempt); err != nil { // somebody else did: look again
+			return Action{}, fmt.Errorf("%w: set champion: others were faster each time: %w", ErrBusy, err)
+		}
 	}
 }
 
-func tryReplaceChampion(ctx context.Context, client redis.UniversalClient, fallback, expect string, action Action) (Action, error) {
-	err := client.Watch(ctx, func(tx *redis.Tx) error {
-		champion, err := tx.Get(ctx, championKey).Result()
-		if errors.Is(err, redis.Nil) {
-			champion, err = fallback, nil
-		}
-		if err != nil {
-			return err
-		}
-		action.From = champion
-		if champion == action.To {
-			return nil
-		}
-		if expect != "" && champion != expect {
-			return fmt.Errorf("%w: the champion is %s by now, not %s", ErrConflict, champion, expect)
-		}
-		if err := notAStream(championAuditKey, tx.Type(ctx, championAuditKey)); err != nil {
-			return err
-		}
-		var entry *redis.StringCmd
-		_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {
-			pipe.Set(ctx, championKey, action.To, 0)
-			entry, err = action.queue(ctx, pipe, championAuditKey)
-			return err
-		})
-		if err == nil {
-			action.At = entryTime(entry.Val())
-		}
+// do replaces the champion in a transaction.
+func (r replacement) do(ctx context.Context, tx *redis.Tx) (Action, error) {
+	named, err := namedChampion(ctx, tx)
+	if err != nil {
+		return Action{}, err
+	}
+	action := r.Action
+	action.From = r.served(named)
+	if r.expect != "" && action.From != r.expect && action.From != action.To {
+		return Action{}, fmt.Errorf("%w: the champion is %s by now, not %s", ErrConflict, action.From, r.expect)
+	}
+	newest, err := newestAction(ctx, tx)
+	if err != nil {
+		return Action{}, err
+	}
+	// A catalogue that is applied once more, as it was cut short, says nothing new.
+	if action.Kind == KindApply && action.From == action.To && newest.By != ByProposal {
+		return action, nil
+	}
+	var entry *redis.StringCmd
+	if _, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) (err error) {
+		pipe.Set(ctx, championKey, action.To, 0)
+		// From here on candidates are judged as if none had been before: the way out
+		// where one was that is of the future.
+		pipe.Del(ctx, successionKey)
+		entry, err = action.queue(ctx, pipe, championAuditKey)
 		return err
-	}, championKey)
-	return action, err
+	}); err != nil {
+		return Action{}, err
+	}
+	action.At = entryTime(entry.Val())
+	return action, nil
 }
 
 // sleep waits a random while, longer with every attempt, unless ctx is done.

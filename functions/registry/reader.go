@@ -205,10 +205,7 @@ func (r *Reader) read(ctx context.Context) error {
 		}
 		changed = catalogue.Models
 	}
-	models := &Models{Champion: champion, Broken: map[string]error{}, catalogue: catalogue, etag: etag, asOf: asOf}
-	if models.Champion == "" {
-		models.Champion = catalogue.Champion
-	}
+	models := &Models{Champion: leader(catalogue, champion), Broken: map[string]error{}, catalogue: catalogue, etag: etag, asOf: asOf}
 	read, err := r.readModels(ctx, changed)
 	if err != nil {
 		return err

@@ -13,10 +13,10 @@
 //
 //	tripcast:catalogue                 hash: etag, json (the models as data, in order), champion (that it named)
 //	tripcast:models                    set of the names that have been in the catalogue
-//	tripcast:champion                  the name of the model that is served
+//	tripcast:champion                  the name of the model that is served; one that the catalogue does not have is the catalogue's champion
 //	tripcast:audit:{tripcast:champion} stream of who made it that, as JSON
 //	tripcast:succession:{tripcast:champion}
-//	                                   hash: judged_us, since_us, entry (what Succeed remembers of the last candidate)
+//	                                   hash: judged_us, since_us, champion, entry, better, streak (what Succeed remembers of the last candidates)
 //	tripcast:{MODEL}:head              hash: version, count, spec, state, commit, last, ids, ids_n, committed_ms, snapshot_ms, warming
 //	tripcast:{MODEL}:ids:a             set of ids learned; a and b take turns
 //	tripcast:{MODEL}:ids:b

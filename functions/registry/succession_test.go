@@ -21,7 +21,7 @@ func crown(Reign) Verdict { return Verdict{Promote: true, Reason: "less error"} 
 
 func (s store) succeed(t testing.TB, model string, hour int, judge func(Reign) Verdict) Succession {
 	t.Helper()
-	got, err := Succeed(t.Context(), s.client(t), testKinds(), Candidate{model, clock(hour)}, judge)
+	got, err := Succeed(t.Context(), s.client(t), testKinds(), Candidates{Models: []string{model}, At: clock(hour)}, judge)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func testReign(t *testing.T, s store) {
 		{func() { hand("one")(); hand("two")() }, "one", 16, true, "two since 16 true 3"},
 		{nil, "three", 17, false, "one since 16 false 0 unfit state"},
 		{nil, "four", 18, false, "one since 16 false 0 unfit unknown"},
-		{func() { s.applied(t, "two", "one") }, "one", 19, false, "two since 19 false 3"},
+		{func() { s.applied(t, "two", "one") }, "one", 19, false, "two since 19 true 3"},
 	} {
 		if step.before != nil {
 			step.before()
@@ -132,7 +132,7 @@ func testSucceedRaces(t *testing.T, s store) {
 		all.Go(func() {
 			for hour := range 20 {
 				model := []string{"one", "two", "three"}[hour%3]
-				if _, err := Succeed(t.Context(), client, testKinds(), Candidate{model, clock(hour)}, crown); err != nil {
+				if _, err := Succeed(t.Context(), client, testKinds(), Candidates{Models: []string{model}, At: clock(hour)}, crown); err != nil {
 					t.Error(err)
 				}
 			}
@@ -175,7 +175,7 @@ func testSucceedConflict(t *testing.T, s store) {
 func testSucceedFails(t *testing.T, s store) {
 	ctx, client := t.Context(), s.client(t)
 	try := func(reason string) error {
-		_, err := Succeed(ctx, client, testKinds(), Candidate{"two", clock(9)}, func(Reign) Verdict { return Verdict{Promote: true, Reason: reason} })
+		_, err := Succeed(ctx, client, testKinds(), Candidates{Models: []string{"two"}, At: clock(9)}, func(Reign) Verdict { return Verdict{Promote: true, Reason: reason} })
 		return err
 	}
 	if err := try(""); !errors.Is(err, ErrNoModels) {
@@ -194,12 +194,18 @@ func testSucceedFails(t *testing.T, s store) {
 	}
 	client.Rename(ctx, aside, championAuditKey)
 	client.Set(ctx, successionKey, "x", 0)
-	if err := try(""); !isWrongType(errors.Unwrap(err)) || !strings.Contains(err.Error(), successionKey) {
+	if err := try(""); !isWrongType(err) || !strings.Contains(err.Error(), successionKey) {
 		t.Errorf("no hash: %v", err)
 	}
+	client.Rename(ctx, championKey, aside)
+	client.LPush(ctx, championKey, "x")
+	if err := try(""); !isWrongType(err) || !strings.Contains(err.Error(), championKey+" ") {
+		t.Errorf("no string: %v", err)
+	}
+	client.Rename(ctx, aside, championKey)
 	// What was tried is not judged, and hostile values are none.
 	client.Del(ctx, successionKey)
-	client.HSet(ctx, successionKey, fieldJudged, "99999999999999999999", fieldSince, "-1", fieldEntry, "?")
+	client.HSet(ctx, successionKey, fieldJudged, "99999999999999999999", fieldSince, "-1", fieldEntry, "?", fieldStreak, "many")
 	if got := s.succeed(t, "two", 9, crown); !got.Promote {
 		t.Errorf("after all that: %+v", got)
 	}
@@ -208,7 +214,7 @@ func testSucceedFails(t *testing.T, s store) {
 func TestSucceedWithoutRedis(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
 	defer client.Close()
-	_, err := Succeed(context.Background(), client, testKinds(), Candidate{"two", clock(9)}, crown)
+	_, err := Succeed(context.Background(), client, testKinds(), Candidates{Models: []string{"two"}, At: clock(9)}, crown)
 	if !errors.Is(err, ErrUnavailable) {
 		t.Errorf("error %v", err)
 	}

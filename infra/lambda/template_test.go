@@ -277,6 +277,12 @@ func TestSources(t *testing.T) {
 	if fmt.Sprint(learn) != fmt.Sprint(batch) {
 		t.Errorf("a batch has %v labels and a commit %v: a batch should be one commit", batch, learn)
 	}
+	if n := at(d.ofType("AWS::Lambda::EventSourceMapping")["Champions"], "BatchSize"); fmt.Sprint(n) != "1" {
+		t.Errorf("%v proposals are decided at the same time", n)
+	}
+	if n := at(d.ofType("AWS::Serverless::Function")["Promote"], "ReservedConcurrentExecutions"); fmt.Sprint(n) != "1" {
+		t.Errorf("%v of promote decide at the same time", n)
+	}
 	if n := at(d.ofType("AWS::Serverless::Function")["Learn"], "ReservedConcurrentExecutions"); n == nil {
 		t.Error("any number of learners may contend for a version")
 	}

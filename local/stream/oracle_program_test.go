@@ -241,7 +241,7 @@ func TestProgramStrategies(t *testing.T) {
 		"trip_starts": keyed, "trip_ends": keyed, "unmatched_drop_offs": keyed,
 		"prediction_lags": keyed, "prediction_lag_histogram": summed, "prediction_lag": asked,
 		"pick_up_count": summed, "drop_off_count": summed, "prediction_count": summed, "completed_count": summed, "label_count": summed,
-		"trip_counts": asked, "begun_buckets": summed, "judged_buckets": keyed, "judged_outcomes": keyed, "judged_errors": summed,
+		"trip_counts": asked, "begun_buckets": summed, "judged_buckets": keyed, "judged_outcomes": keyed, "judged_errors": summed, "judged_trips": keyed,
 		"hour_closings": summed, "closed_hours": summed, "closed_errors": keyed, "errors_of_hours": keyed, "least_error": keyed,
 		"champion_proposals": keyed,
 	})

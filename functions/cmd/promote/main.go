@@ -4,13 +4,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 
 	"tripcast.dev/functions/cmd/internal/function"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/promote"
-	"tripcast.dev/functions/registry"
 )
 
 const usage = `promote takes proposals over HTTP CloudEvents until SIGINT or SIGTERM, or where
@@ -21,8 +19,9 @@ promote -ready asks the one that runs with this environment: exit code 0 if it i
 
 It takes its settings from the environment:
   REDIS_URL        where the models are (redis://localhost:6379)
-  MARGIN_PERCENT   by how much the champion's error has to be larger (5)
-  MIN_LABELS       how many labels a model has to have learned (1000)
+  MARGIN_PERCENT   by how much the champion's error has to be larger, 1 at least (5)
+  MIN_LABELS       how many labels a model has to have learned, 1 at least (1000)
+  STREAK           for how many judged hours in a row (3)
   HOLD             how long a champion stays, by the clock of the events (2h)
   HAND_HOLD        how long one stays that somebody has promoted (24h)
   LISTEN_ADDRESS   host:port to listen on, or else PORT (:8084)
@@ -43,7 +42,7 @@ func configure(e *function.Environment) (function.Function, error) {
 	options := promote.Options{Logger: e.Log}
 	var percent, labels int
 	err := errors.Join(
-		e.Count("MARGIN_PERCENT", &percent), e.Count("MIN_LABELS", &labels),
+		e.Count("MARGIN_PERCENT", &percent), e.Count("MIN_LABELS", &labels), e.Count("STREAK", &options.Streak),
 		e.Duration("HOLD", &options.Hold), e.Duration("HAND_HOLD", &options.HandHold),
 	)
 	if err != nil {
@@ -51,12 +50,6 @@ func configure(e *function.Environment) (function.Function, error) {
 	}
 	options.Margin, options.MinLabels = float64(percent)/100, uint64(labels)
 	e.Serve.Sink = "" // its answer is for whoever asks: nothing waits for it downstream
-	succeed := func(ctx context.Context, c registry.Candidate, judge func(registry.Reign) registry.Verdict) (registry.Succession, error) {
-		return registry.Succeed(ctx, e.Redis, kinds.All(), c, judge)
-	}
-	ready := func(ctx context.Context) error {
-		_, err := registry.Catalogue(ctx, e.Redis, kinds.All())
-		return err
-	}
-	return function.Function{Handler: promote.New(promote.RegistryFunc(succeed), options), Ready: ready}, nil
+	models := promote.NewRedis(e.Redis, kinds.All())
+	return function.Function{Handler: promote.New(models, options), Ready: models.Ready}, nil
 }

@@ -22,6 +22,7 @@ func TestUsage(t *testing.T) {
 		{"redis", nil, map[string]string{"REDIS_URL": "http://x"}, function.ExitUsage, "REDIS_URL"},
 		{"margin", nil, map[string]string{"MARGIN_PERCENT": "0.05"}, function.ExitUsage, "MARGIN_PERCENT"},
 		{"labels", nil, map[string]string{"MIN_LABELS": "-1"}, function.ExitUsage, "MIN_LABELS"},
+		{"streak", nil, map[string]string{"STREAK": "0"}, function.ExitUsage, "STREAK"},
 		{"hold", nil, map[string]string{"HOLD": "long"}, function.ExitUsage, "HOLD"},
 		{"hold of people", nil, map[string]string{"HAND_HOLD": "0s"}, function.ExitUsage, "HAND_HOLD"},
 	} {
