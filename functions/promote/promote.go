@@ -177,10 +177,13 @@ func (h *Handler) compare(p events.Proposal, r registry.Reign) registry.Verdict 
 	switch until := r.Since.Add(hold); {
 	case p.At.Before(until):
 		v.Reason = fmt.Sprintf("%s for %v: %s does until %s", why, hold, r.Champion, until.UTC().Format(time.RFC3339))
-	case !judged:
-		v.Promote, v.Reason = true, fmt.Sprintf("in the hour before %s it erred by %s, and %s was not judged", at, seconds(mine), r.Champion)
 	case streak < h.options.Streak:
 		v.Reason = fmt.Sprintf("it has been better for %d of %d hours in a row", streak, h.options.Streak)
+	case !judged: // as it was silent on some trip, or worse
+		v.Promote, v.Reason = true, fmt.Sprintf(
+			"for %d hours in a row it was better: in the one before %s it erred by %s over %d trips, and %s was not judged",
+			streak, at, seconds(mine), p.Trips, r.Champion,
+		)
 	default:
 		v.Promote, v.Reason = true, fmt.Sprintf(
 			"for %d hours in a row it was better: in the one before %s it erred by %s over %d trips and %s by %s",

@@ -90,7 +90,8 @@ func TestJudge(t *testing.T) {
 		{"for the second time", with(func(r *registry.Reign) { r.Streak = 1 }), both, "it has been better for 2 of 3 hours in a row"},
 		{"for long", with(func(r *registry.Reign) { r.Streak = 30 }), both, "+for 31 hours in a row"},
 		{"at the margin", old, map[string]float64{"old": 105, "new": 100}, "it errs by 100.0 s and old by 105.0 s, which is not 5 % more"},
-		{"champion not judged", with(func(r *registry.Reign) { r.Streak = 0 }), map[string]float64{"new": 100}, "+in the hour before 2016-01-04T12:00:00Z it erred by 100.0 s, and old was not judged"},
+		{"champion not judged", old, map[string]float64{"new": 100}, "+for 3 hours in a row it was better: in the one before 2016-01-04T12:00:00Z it erred by 100.0 s over 400 trips, and old was not judged"},
+		{"champion not judged for once", with(func(r *registry.Reign) { r.Streak = 0 }), map[string]float64{"new": 100}, "it has been better for 1 of 3 hours in a row"},
 		{"champion not judged, held", with(func(r *registry.Reign) { r.Since = clock(11) }), map[string]float64{"new": 100}, "a champion stays"},
 		{"champion broken", with(func(r *registry.Reign) {
 			r.ChampionUnfit, r.Streak, r.Since, r.ByHand = &registry.StateError{Model: "old", Reason: "lost"}, 0, clock(12), true

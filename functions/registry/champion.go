@@ -40,12 +40,18 @@ func Promote(ctx context.Context, client redis.UniversalClient, kinds online.Kin
 	if err != nil {
 		return Action{}, err
 	}
-	// The catalogue is in another slot than the champion, and may be another by now.
+	// The catalogue and the model are in other slots than the champion, and may be
+	// others by now. Who restarts a model looks whether it is the champion as well.
 	if c, _, err = readCatalogue(ctx, client, kinds); err != nil {
 		return Action{}, err
 	}
-	if _, ok := c.Find(model); !ok {
+	switch _, err := served(ctx, client, c, model); {
+	case errors.Is(err, ErrNotFound):
 		return Action{}, fmt.Errorf("%w: a catalogue without model %s was applied meanwhile, and %s is served", ErrConflict, model, leader(c, model))
+	case errors.Is(err, ErrWarming):
+		return Action{}, fmt.Errorf("%w: model %s is the champion, and was restarted meanwhile: promote another one", ErrConflict, model)
+	case errors.Is(err, ErrUnavailable):
+		return Action{}, err
 	}
 	return action, nil
 }

@@ -276,3 +276,18 @@ func testRestartPromoted(t *testing.T, s store) {
 		})
 	}
 }
+
+// And whoever promotes a model in the moment in which it is restarted.
+func testPromotedRestarted(t *testing.T, s store) {
+	c := s.applied(t, "old", "new")
+	learnN(t, s.committer(t, CommitterOptions{}), 0, 3)
+	client := s.client(t)
+	hooked(t, client, atExec(sync.OnceFunc(func() {
+		if _, err := ApplyWith(t.Context(), s.client(t), c, ApplyOptions{Restart: []string{"new"}, By: ann}); err != nil {
+			t.Error(err)
+		}
+	})))
+	if _, err := Promote(t.Context(), client, testKinds(), "new", "", ann); !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "restarted meanwhile") {
+		t.Errorf("error %v, want an ErrConflict", err)
+	}
+}

@@ -158,6 +158,7 @@ func suite(t *testing.T, s store) {
 		{"restart under another specification", testRestartChanged},
 		{"restart of what is broken", testRestartBroken},
 		{"restart of what is promoted", testRestartPromoted},
+		{"promotion of what is restarted", testPromotedRestarted},
 		{"restart refuses", testRestartRefuses},
 		{"apply with a warm-up", testApplyWarmUp},
 	}

@@ -119,14 +119,11 @@ func WarmUp(ctx context.Context, client redis.UniversalClient, kinds online.Kind
 
 // notChampion returns an ErrConflict if a model is the one that is served.
 func notChampion(ctx context.Context, client redis.UniversalClient, c *online.Catalogue, model string) error {
-	champion, err := client.Get(ctx, championKey).Result()
-	if errors.Is(err, redis.Nil) {
-		champion, err = c.Champion, nil
-	}
+	named, err := namedChampion(ctx, client)
 	if err != nil {
-		return readError(championKey, err)
+		return err
 	}
-	if champion == model {
+	if leader(c, named) == model {
 		return fmt.Errorf("%w: model %s is the champion, which is neither restarted nor warmed up: promote another one first", ErrConflict, model)
 	}
 	return nil

@@ -110,15 +110,12 @@ func promote(ctx context.Context, c console, args []string) error {
 	return err
 }
 
-// promoted says what became of the champion. An action that was written has a time.
+// promoted says what became of the champion.
 func promoted(a registry.Action) string {
-	switch {
-	case a.From != a.To:
-		return fmt.Sprintf("%s is the champion, in place of %s", a.To, a.From)
-	case a.At.IsZero():
-		return a.To + " is the champion already"
+	if a.From == a.To {
+		return fmt.Sprintf("%s stays the champion, now by %s", a.To, a.By)
 	}
-	return fmt.Sprintf("%s is the champion already; now by %s", a.To, a.By)
+	return fmt.Sprintf("%s is the champion, in place of %s", a.To, a.From)
 }
 
 // waysToLive says how a model becomes live, where an error is that it is not.

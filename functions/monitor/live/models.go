@@ -100,6 +100,9 @@ func (f *Feed) readModels(ctx context.Context, before models) (models, error) {
 func crowned(actions []registry.Action, champion string) time.Time {
 	for _, a := range actions {
 		if a.Kind == registry.KindPromote || a.Kind == registry.KindApply {
+			if a.From == a.To { // somebody wants it to stay
+				continue
+			}
 			if a.To == champion {
 				return a.At
 			}
