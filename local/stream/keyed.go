@@ -64,7 +64,12 @@ const atOnce = 1 << 13
 
 // tryCompute changes nothing where it fails.
 func (v *view) tryCompute(ctx context.Context, partitions []string, now int64, out *delta) error {
-	v.feed(partitions)
+	if !v.feed(partitions) {
+		for _, partition := range partitions {
+			v.out.replaceUntil(partition, nil, nil, out)
+		}
+		return nil
+	}
 	results := make([][]string, len(partitions))
 	untils := make([][]int64, len(partitions))
 	var firsts [][]value
@@ -124,8 +129,9 @@ func (v *view) reach(i int, r row, a *affected) {
 	})
 }
 
-// feed fills the feeds with what the affected partitions are computed from.
-func (v *view) feed(partitions []string) {
+// feed fills the feeds with what the affected partitions are computed from, if there
+// is anything: every row of the view is of some row that has its partition.
+func (v *view) feed(partitions []string) bool {
 	for _, in := range v.inputs {
 		in.feed.rows = in.feed.rows[:0]
 	}
@@ -137,7 +143,7 @@ func (v *view) feed(partitions []string) {
 	}
 	if v.joined != nil {
 		v.joined.fill(v, driver.feed.rows)
-		return
+		return len(v.joined.feed.rows) > 0
 	}
 	var scratch []byte
 	for _, in := range v.inputs[1:] {
@@ -155,4 +161,5 @@ func (v *view) feed(partitions []string) {
 			})
 		}
 	}
+	return len(driver.feed.rows) > 0
 }
