@@ -5,11 +5,14 @@ import (
 	"slices"
 	"sort"
 	"time"
+
+	"tripcast.dev/events"
 )
 
 // staleness is how long after its delivery a label first shows in a prediction
 // of the champion.
 type staleness struct {
+	// champion is the one at first: versions of one model say nothing of another's.
 	champion string
 	serving  []serving // by version: the first prediction served with it
 	waiting  []waiting // labels that no served version has learned yet
@@ -24,6 +27,14 @@ type serving struct {
 type waiting struct {
 	version   uint64
 	delivered time.Time
+}
+
+// predicted notes which version of the champion predicted, whether or not it still
+// is that.
+func (s *staleness) predicted(predictions map[string]events.ModelPrediction, at time.Time) {
+	if p, ok := predictions[s.champion]; ok {
+		s.served(p.Version, at)
+	}
 }
 
 func (s *staleness) served(version uint64, at time.Time) {

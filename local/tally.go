@@ -389,7 +389,6 @@ func (t *tally) lag(one *trip) {
 func (t *tally) prediction(one *trip, r *kgo.Record) {
 	var p struct {
 		Predictions map[string]events.ModelPrediction `json:"predictions"`
-		Champion    string                            `json:"champion"`
 	}
 	if err := json.Unmarshal(r.Value, &p); err != nil {
 		t.log.Error("counting: a prediction does not decode", "key", string(r.Key), "err", err)
@@ -399,7 +398,7 @@ func (t *tally) prediction(one *trip, r *kgo.Record) {
 	for model, guess := range p.Predictions {
 		one.guesses[model] = guess.DurationS
 	}
-	t.staleness.served(p.Predictions[p.Champion].Version, r.Timestamp)
+	t.staleness.predicted(p.Predictions, r.Timestamp)
 	t.score(one)
 }
 
