@@ -42,12 +42,17 @@ type found struct {
 	now    time.Time
 }
 
-// newest is the newest version that the lineage or a snapshot tells of.
+// newest is the newest version that the lineage or a snapshot tells of, but for what
+// no model has come to, after which there would soon be none.
 func (f found) newest() uint64 {
+	const most = math.MaxInt64 / 2
 	version, _ := splitID(f.last)
-	for field := range f.index {
-		if v, err := strconv.ParseUint(field, 10, 63); err == nil {
-			version = max(version, v)
+	if version > most {
+		version = 0
+	}
+	for field, entry := range f.index {
+		if s, err := parseSnapshot(field, entry); err == nil && s.Version <= most {
+			version = max(version, s.Version)
 		}
 	}
 	return version

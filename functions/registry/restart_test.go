@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -123,6 +124,11 @@ func testRestartBroken(t *testing.T, s store) {
 	breaks["all that tells the version"] = func(ctx context.Context, client redis.UniversalClient, model string) {
 		client.HSet(ctx, headKey(model), fieldVersion, "-1")
 		client.Del(ctx, lineageKey(model))
+	}
+	breaks["versions without end"] = func(ctx context.Context, client redis.UniversalClient, model string) {
+		client.HSet(ctx, headKey(model), fieldVersion, "-1")
+		last := fmt.Sprint(math.MaxInt64 - 1)
+		client.HSet(ctx, snapshotsKey(model), last, strings.Replace(client.HGet(ctx, snapshotsKey(model), "1").Val(), `"version":1`, `"version":`+last, 1))
 	}
 	type tried struct {
 		name  string

@@ -396,8 +396,8 @@ func TestTranslated(t *testing.T) {
 			t.Errorf("%s may do what %v say, want %v", name, got, want)
 		}
 	}
-	if len(roles) != 2 || len(d.ofType("AWS::Lambda::Function")) != 2 {
-		t.Errorf("%d roles of %d functions, want 2 of each", len(roles), len(d.ofType("AWS::Lambda::Function")))
+	if len(roles) != 3 || len(d.ofType("AWS::Lambda::Function")) != 3 {
+		t.Errorf("%d roles of %d functions, want 3 of each", len(roles), len(d.ofType("AWS::Lambda::Function")))
 	}
 }
 
