@@ -32,12 +32,15 @@ func storeAt(addr string) store { return store{url: "redis://" + addr} }
 // real redis-server and a Redis Cluster of three where one is on the PATH.
 func TestStores(t *testing.T) {
 	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
 		suite(t, storeAt(miniredis.RunT(t).Addr()))
 	})
 	t.Run("redis-server", func(t *testing.T) {
+		t.Parallel()
 		suite(t, store{url: redistest.Start(t).URL()})
 	})
 	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
 		c := redistest.StartCluster(t, redistest.ClusterOptions{})
 		suite(t, store{url: c.URL(), cluster: c})
 	})
