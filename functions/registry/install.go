@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -30,32 +29,6 @@ type install struct {
 type given struct {
 	Snapshot // which version it is
 	state    string
-}
-
-// found is what Redis holds of a model that is to get a state.
-type found struct {
-	head   head
-	broken error // why the head cannot be read, if it cannot
-	index  map[string]string
-	target given
-	last   string // id of the newest entry of the lineage
-	now    time.Time
-}
-
-// newest is the newest version that the lineage or a snapshot tells of, but for what
-// no model has come to, after which there would soon be none.
-func (f found) newest() uint64 {
-	const most = math.MaxInt64 / 2
-	version, _ := splitID(f.last)
-	if version > most {
-		version = 0
-	}
-	for field, entry := range f.index {
-		if s, err := parseSnapshot(field, entry); err == nil && s.Version <= most {
-			version = max(version, s.Version)
-		}
-	}
-	return version
 }
 
 // doing is what an error says that was being done.
@@ -104,47 +77,23 @@ func (i install) try(ctx context.Context) (Action, error) {
 // look reads what is needed and whether it may be.
 func (i install) look(ctx context.Context, tx *redis.Tx) (found, error) {
 	name, version := i.spec.Name, strconv.FormatUint(i.from, 10)
-	var headCmd *redis.SliceCmd
-	var index *redis.MapStringStringCmd
-	var state *redis.StringCmd
-	var lineage *redis.XMessageSliceCmd
-	var audit *redis.StatusCmd
-	var clock *redis.TimeCmd
-	_, _ = tx.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each says what became of it
-		headCmd = readHead(ctx, pipe, name, true)
-		// Should a learner drop the snapshot in between, it is not in the index.
-		state = pipe.Get(ctx, snapshotKey(name, version))
-		index = pipe.HGetAll(ctx, snapshotsKey(name))
-		lineage = pipe.XRevRangeN(ctx, lineageKey(name), "+", "-", 1)
-		audit = pipe.Type(ctx, auditKey(name))
-		clock = pipe.Time(ctx)
-		return nil
-	})
-	for key, cmd := range map[string]redis.Cmder{
-		snapshotsKey(name): index, snapshotKey(name, version): state, lineageKey(name): lineage, "": clock,
-	} {
-		switch err := cmd.Err(); {
-		case isWrongType(err):
-			return found{}, &StateError{Model: name, Reason: fmt.Sprintf("the key %s in Redis: %v", key, err)}
-		case err != nil && !errors.Is(err, redis.Nil):
-			return found{}, err
+	state := redis.NewStringCmd(ctx) // that of the snapshot, if it is to be one
+	f, err := lookAt(ctx, tx, name, func(pipe redis.Pipeliner) {
+		if i.given == nil {
+			// Should a learner drop the snapshot in between, it is not in the index.
+			state = pipe.Get(ctx, snapshotKey(name, version))
 		}
-	}
-	if err := notAStream(auditKey(name), audit); err != nil {
+	})
+	if err != nil {
 		return found{}, err
 	}
-	f := found{index: index.Val(), now: date(clock.Val())}
-	if len(lineage.Val()) > 0 {
-		f.last = lineage.Val()[0].ID
+	if err := foundError(name, snapshotKey(name, version), state.Err()); err != nil {
+		return found{}, err
 	}
-	var err error
 	if f.target, err = i.target(f.index, version, state.Val()); err != nil {
 		return found{}, err
 	}
-	f.head, f.broken = headOf(name, headCmd)
 	switch {
-	case errors.Is(f.broken, ErrUnavailable):
-		return found{}, f.broken
 	case f.broken != nil || f.head.version == 0:
 		err = i.salvage(ctx, tx, &f)
 		return f, err

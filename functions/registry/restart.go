@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,35 +70,9 @@ func (r restart) try(ctx context.Context, nothing []byte) (action Action, err er
 // look reads what there is of a model. The head is that of a model which was
 // there, with a version that it may have had, even if it is broken.
 func (r restart) look(ctx context.Context, tx *redis.Tx) (found, error) {
-	name := r.spec.Name
-	var headCmd *redis.SliceCmd
-	var index *redis.MapStringStringCmd
-	var lineage *redis.XMessageSliceCmd
-	var audit *redis.StatusCmd
-	var clock *redis.TimeCmd
-	_, _ = tx.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each says what became of it
-		headCmd = readHead(ctx, pipe, name, true)
-		index = pipe.HGetAll(ctx, snapshotsKey(name))
-		lineage = pipe.XRevRangeN(ctx, lineageKey(name), "+", "-", 1)
-		audit = pipe.Type(ctx, auditKey(name))
-		clock = pipe.Time(ctx)
-		return nil
-	})
-	for key, err := range map[string]error{snapshotsKey(name): index.Err(), lineageKey(name): lineage.Err()} {
-		if isWrongType(err) {
-			return found{}, &StateError{Model: name, Reason: fmt.Sprintf("the key %s in Redis: %v", key, err)}
-		}
-	}
-	if err := cmp.Or(index.Err(), lineage.Err(), clock.Err(), notAStream(auditKey(name), audit)); err != nil {
+	f, err := lookAt(ctx, tx, r.spec.Name, func(redis.Pipeliner) {})
+	if err != nil {
 		return found{}, err
-	}
-	f := found{index: index.Val(), now: date(clock.Val())}
-	if len(lineage.Val()) > 0 {
-		f.last = lineage.Val()[0].ID
-	}
-	f.head, f.broken = headOf(name, headCmd)
-	if errors.Is(f.broken, ErrUnavailable) {
-		return found{}, f.broken
 	}
 	if f.broken == nil {
 		if f.head.version == 0 { // as nobody has taught it, or its head is lost
@@ -109,7 +82,7 @@ func (r restart) look(ctx context.Context, tx *redis.Tx) (found, error) {
 	}
 	// A version of its own: that of the newest snapshot is another state's.
 	f.head = head{version: f.newest() + 1, committed: f.now}
-	raw, err := tx.HMGet(ctx, headKey(name), fieldCommit, fieldSpec, fieldLast, fieldState).Result()
+	raw, err := tx.HMGet(ctx, headKey(r.spec.Name), fieldCommit, fieldSpec, fieldLast, fieldState).Result()
 	switch {
 	case isWrongType(err): // there is nothing to keep
 	case err != nil:
