@@ -44,9 +44,7 @@ func command() function.Main {
 func configure(e *function.Environment) (function.Function, error) {
 	options := registry.CommitterOptions{Logger: e.Log}
 	err := errors.Join(
-		e.Duration("MAX_WAIT", &options.MaxWait), e.Count("MAX_BATCH", &options.MaxBatch), e.Count("ID_WINDOW", &options.Window),
-		e.Duration("SNAPSHOT_EVERY", &options.SnapshotEvery), e.Count("SNAPSHOT_COUNT", &options.SnapshotCount),
-		e.Duration("SNAPSHOT_AGE", &options.SnapshotAge), e.Count("LINEAGE_LENGTH", &options.LineageLength),
+		e.Duration("MAX_WAIT", &options.MaxWait), e.Count("MAX_BATCH", &options.MaxBatch), e.Commits(&options),
 	)
 	if err != nil {
 		return function.Function{}, err

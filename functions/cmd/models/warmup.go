@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tripcast.dev/events"
+	"tripcast.dev/functions/cmd/internal/settings"
 	"tripcast.dev/functions/kafka"
 	"tripcast.dev/functions/online/kinds"
 	"tripcast.dev/functions/registry"
@@ -46,35 +45,10 @@ func parseWarmUp(args []string, getenv func(string) string) (warmingUp, error) {
 	case w.abandon && w.fromNothing:
 		return warmingUp{}, usageError{errors.New("--abandon and --from-nothing: a warm-up is given up or begun")}
 	}
-	return w, likeLearn(&w.commits, getenv)
-}
-
-// likeLearn sets what learn is told in its environment.
-func likeLearn(o *registry.CommitterOptions, getenv func(string) string) error {
-	var errs []error
-	set := func(name, want string, parse func(string) bool) {
-		if text := getenv(name); text != "" && !parse(text) {
-			errs = append(errs, fmt.Errorf("%s: %q is not %s", name, text, want))
-		}
+	if err := settings.Environment(getenv).Commits(&w.commits); err != nil {
+		return warmingUp{}, usageError{err}
 	}
-	for name, to := range map[string]*int{"ID_WINDOW": &o.Window, "SNAPSHOT_COUNT": &o.SnapshotCount, "LINEAGE_LENGTH": &o.LineageLength} {
-		set(name, "a whole number above 0", func(text string) (ok bool) {
-			n, err := strconv.Atoi(text)
-			*to = n
-			return err == nil && n > 0
-		})
-	}
-	for name, to := range map[string]*time.Duration{"SNAPSHOT_EVERY": &o.SnapshotEvery, "SNAPSHOT_AGE": &o.SnapshotAge} {
-		set(name, "a duration above 0, such as 1m", func(text string) (ok bool) {
-			d, err := time.ParseDuration(text)
-			*to = d
-			return err == nil && d > 0
-		})
-	}
-	if len(errs) > 0 {
-		return usageError{errors.Join(errs...)}
-	}
-	return nil
+	return w, nil
 }
 
 // warmUp is the command of that name.

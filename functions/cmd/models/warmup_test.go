@@ -147,18 +147,19 @@ func TestWarmUpMisuse(t *testing.T) {
 	}
 }
 
-func TestLikeLearn(t *testing.T) {
-	var o registry.CommitterOptions
+// A warm-up commits as learn is told to in the same environment.
+func TestCommitsAsLearn(t *testing.T) {
 	env := map[string]string{"ID_WINDOW": "5", "SNAPSHOT_EVERY": "2s", "SNAPSHOT_COUNT": "3", "SNAPSHOT_AGE": "1h", "LINEAGE_LENGTH": "7"}
-	if err := likeLearn(&o, func(name string) string { return env[name] }); err != nil {
+	w, err := parseWarmUp([]string{"extra"}, func(name string) string { return env[name] })
+	if err != nil {
 		t.Fatal(err)
 	}
-	want := registry.CommitterOptions{Window: 5, SnapshotEvery: 2e9, SnapshotCount: 3, SnapshotAge: 36e11, LineageLength: 7}
-	if o != want {
-		t.Errorf("%+v, want %+v", o, want)
+	want := registry.CommitterOptions{MaxBatch: 256, Window: 5, SnapshotEvery: 2e9, SnapshotCount: 3, SnapshotAge: 36e11, LineageLength: 7}
+	if w.commits != want {
+		t.Errorf("%+v, want %+v", w.commits, want)
 	}
 	for name, text := range map[string]string{"ID_WINDOW": "0", "SNAPSHOT_EVERY": "1", "LINEAGE_LENGTH": "x"} {
-		err := likeLearn(&o, func(n string) string { return map[string]string{name: text}[n] })
+		_, err := parseWarmUp([]string{"extra"}, func(n string) string { return map[string]string{name: text}[n] })
 		var misused usageError
 		if !errors.As(err, &misused) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%s: error %v", name, text, err)

@@ -14,12 +14,12 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"tripcast.dev/functions/cmd/internal/settings"
 	"tripcast.dev/functions/registry"
 	"tripcast.dev/functions/serve"
 	"tripcast.dev/functions/serve/lambda"
@@ -59,10 +59,10 @@ type Function struct {
 
 // Environment is what every function is told.
 type Environment struct {
-	Redis  redis.UniversalClient // REDIS_URL
-	Serve  serve.Options         // those of serve.FromEnv, with the name and the log
-	Log    *slog.Logger          // LOG_LEVEL
-	getenv func(string) string
+	Redis                redis.UniversalClient // REDIS_URL
+	Serve                serve.Options         // those of serve.FromEnv, with the name and the log
+	Log                  *slog.Logger          // LOG_LEVEL
+	settings.Environment                       // whatever else it has
 }
 
 // Exec runs the process and does not return. The first SIGINT or SIGTERM asks it
@@ -159,7 +159,7 @@ func (m Main) environment(getenv func(string) string, stderr io.Writer) (*Enviro
 			return nil, fmt.Errorf("LOG_LEVEL: %w", err)
 		}
 	}
-	e := &Environment{Log: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), getenv: getenv}
+	e := &Environment{Log: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), Environment: getenv}
 	var err error
 	if e.Serve, err = serve.FromEnv(getenv); err != nil {
 		return nil, err
@@ -179,32 +179,4 @@ func (m Main) environment(getenv func(string) string, stderr io.Writer) (*Enviro
 }
 
 // Get is a variable as it is, empty if it is not set.
-func (e *Environment) Get(name string) string { return e.getenv(name) }
-
-// Duration reads a duration above 0, if the variable is set.
-func (e *Environment) Duration(name string, to *time.Duration) error {
-	text := e.getenv(name)
-	if text == "" {
-		return nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 {
-		return fmt.Errorf("%s: %q is not a duration above 0, such as 250ms", name, text)
-	}
-	*to = d
-	return nil
-}
-
-// Count reads a whole number above 0, if the variable is set.
-func (e *Environment) Count(name string, to *int) error {
-	text := e.getenv(name)
-	if text == "" {
-		return nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n <= 0 {
-		return fmt.Errorf("%s: %q is not a whole number above 0", name, text)
-	}
-	*to = n
-	return nil
-}
+func (e *Environment) Get(name string) string { return e.Environment(name) }

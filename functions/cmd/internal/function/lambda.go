@@ -26,7 +26,7 @@ const readyWithin = 8 * time.Second
 func (m Main) serveLambda(ctx context.Context, e *Environment, f Function) error {
 	client, err := m.ready(ctx, e, f)
 	if err != nil {
-		return errors.Join(err, lambda.FailInit(ctx, e.getenv(lambda.EnvRuntimeAPI), err))
+		return errors.Join(err, lambda.FailInit(ctx, e.Get(lambda.EnvRuntimeAPI), err))
 	}
 	defer client.Close()
 	function, err := lambda.New(f.Handler, lambda.Options{
@@ -42,10 +42,10 @@ func (m Main) serveLambda(ctx context.Context, e *Environment, f Function) error
 // ready returns a client of Kafka once Redis and Kafka have said that this
 // function can work with them.
 func (m Main) ready(ctx context.Context, e *Environment, f Function) (*kgo.Client, error) {
-	if e.getenv(kafka.EnvBrokers) == "" {
+	if e.Get(kafka.EnvBrokers) == "" {
 		return nil, fmt.Errorf("%s: not set, and Lambda gives no K_SINK: %s writes to Kafka itself", kafka.EnvBrokers, m.Name)
 	}
-	connection, err := kafka.FromEnv(e.getenv)
+	connection, err := kafka.FromEnv(e.Get)
 	if err != nil {
 		return nil, err
 	}
