@@ -21,9 +21,9 @@ type found struct {
 	now    time.Time
 }
 
-// lookAt reads that, and in the same round trip what more queues. The target is not
-// looked for.
-func lookAt(ctx context.Context, tx *redis.Tx, model string, more func(redis.Pipeliner)) (found, error) {
+// lookAt reads that, and in the same round trip what is queued to be read before the
+// index of snapshots: learners go on meanwhile. The target is not looked for.
+func lookAt(ctx context.Context, tx *redis.Tx, model string, before func(redis.Pipeliner)) (found, error) {
 	var headCmd *redis.SliceCmd
 	var index *redis.MapStringStringCmd
 	var lineage *redis.XMessageSliceCmd
@@ -31,11 +31,11 @@ func lookAt(ctx context.Context, tx *redis.Tx, model string, more func(redis.Pip
 	var clock *redis.TimeCmd
 	_, _ = tx.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each says what became of it
 		headCmd = readHead(ctx, pipe, model, true)
+		before(pipe)
 		index = pipe.HGetAll(ctx, snapshotsKey(model))
 		lineage = pipe.XRevRangeN(ctx, lineageKey(model), "+", "-", 1)
 		audit = pipe.Type(ctx, auditKey(model))
 		clock = pipe.Time(ctx)
-		more(pipe)
 		return nil
 	})
 	if err := cmp.Or(

@@ -145,14 +145,16 @@ func (h *goneLive) answer(err error, live bool) error {
 // longer than labels may be held back.
 func testWarmUpLiveAnswerLost(t *testing.T, s store) {
 	s.toWarmUp(t, "old", "new")
-	client, hook := s.client(t), &goneLive{away: 100 * time.Millisecond}
+	client, hook := s.client(t), &goneLive{away: 700 * time.Millisecond}
 	hooked(t, client, hook)
-	opts := soon(WarmUpOptions{By: ann, JoinWithin: 10 * time.Millisecond})
+	opts := soon(WarmUpOptions{By: ann, JoinWithin: 500 * time.Millisecond})
 	done, err := WarmUp(t.Context(), client, testKinds(), "new", writtenTo(1, labelsN(0, 5)...), opts)
 	if err != nil || !done.Live || done.Count != 5 || hook.lost < 2 {
 		t.Errorf("%+v, %v after %d answers were lost, want it live", done, err, hook.lost)
 	}
-	if actions := s.audit(t, 1); actions[0].Kind != KindWarmUp || actions[0].Model != "new" {
+	// It may be of the same millisecond as what was applied.
+	actions := s.audit(t, 0)
+	if n := slices.IndexFunc(actions, func(a Action) bool { return a.Kind == KindWarmUp && a.Model == "new" }); n < 0 {
 		t.Errorf("audit trail %s", trail(actions))
 	}
 }
