@@ -170,6 +170,38 @@ func testRollbackKeepsNewer(t *testing.T, s store) {
 	}
 }
 
+// A learner may drop a snapshot between any two commands: one that is in the index
+// has to have been read before.
+func testRollbackReadsInOrder(t *testing.T, s store) {
+	s.applied(t, "one")
+	learnN(t, s.committer(t, CommitterOptions{SnapshotEvery: time.Nanosecond}), 0, 3)
+	client, order := s.client(t), &commandOrder{}
+	hooked(t, client, order)
+	if _, err := Rollback(t.Context(), client, testKinds(), "one", 1, 0, ann); err != nil {
+		t.Fatal(err)
+	}
+	state := slices.Index(order.all, "get "+snapshotKey("one", "1"))
+	if index := slices.Index(order.all, "hgetall "+snapshotsKey("one")); state < 0 || index < state {
+		t.Errorf("it asked for %q, want the snapshot before the index", order.all)
+	}
+}
+
+// commandOrder is a hook that notes commands with their first argument.
+type commandOrder struct{ all []string }
+
+func (o *commandOrder) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (o *commandOrder) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (o *commandOrder) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, c := range cmds {
+			if args := c.Args(); len(args) > 1 {
+				o.all = append(o.all, fmt.Sprint(c.Name(), " ", args[1]))
+			}
+		}
+		return next(ctx, cmds)
+	}
+}
+
 // Learners race with rollbacks and with one another, while connections break:
 // every label is learned once, on top of what the last rollback went back to.
 func testRollbackRaces(t *testing.T, s store) {

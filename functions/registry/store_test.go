@@ -91,6 +91,7 @@ func suite(t *testing.T, s store) {
 		{"rollback refuses", testRollbackRefuses},
 		{"rollback repairs", testRollbackRepairs},
 		{"rollback keeps what is newer", testRollbackKeepsNewer},
+		{"rollback reads in order", testRollbackReadsInOrder},
 		{"rollback races with learners", testRollbackRaces},
 		{"rollback, answer lost", testRollbackAnswerLost},
 		{"rollbacks are bounded", testRollbacksAreBounded},
