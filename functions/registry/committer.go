@@ -226,12 +226,12 @@ func (w *waiter) next(ctx context.Context) (Outcome, bool) {
 	select {
 	case o := <-w.results:
 		return o, true
-	default:
+	case <-ctx.Done():
 	}
-	select {
+	select { // of two that are ready it is chance which one is taken
 	case o := <-w.results:
 		return o, true
-	case <-ctx.Done():
+	default:
 		return Outcome{}, false
 	}
 }
